@@ -1,0 +1,193 @@
+//! The one error type: every variant names what was wrong, where, the limit and the remedy.
+
+use std::path::PathBuf;
+
+/// Everything that can go wrong in a call of this crate.
+///
+/// A message reads "what, the value, the limit; the remedy". Nothing in the library panics on bad input;
+/// a numerical failure of single trajectories is not an error but a value
+/// ([`TrajectoryStatus`](crate::TrajectoryStatus)).
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// A description (field, grid, configuration, data) contains something that makes no sense.
+    #[error("invalid {what}: {problem}; {remedy}")]
+    Invalid {
+        /// The item that was described, for instance `hidden width 2`.
+        what: String,
+        /// What is wrong with it, with the value.
+        problem: String,
+        /// What would be accepted.
+        remedy: String,
+    },
+
+    /// An array does not have the shape that the problem asks for.
+    #[error("{what} has shape {found}, expected {expected}; {remedy}")]
+    Shape {
+        /// The array, by the name of the argument or file.
+        what: String,
+        /// The shape it has.
+        found: String,
+        /// The shape it must have.
+        expected: String,
+        /// How to mend it.
+        remedy: String,
+    },
+
+    /// A name that is not in the list of known names.
+    #[error("unknown {kind} '{name}'; known: {known}")]
+    UnknownName {
+        /// What kind of thing was named.
+        kind: &'static str,
+        /// The name that was given.
+        name: String,
+        /// The names that would be accepted.
+        known: String,
+    },
+
+    /// Data hold a NaN or an infinity.
+    #[error("{what} holds {value} at index {index}; remove or replace non-finite values before the run")]
+    NonFiniteData {
+        /// The array, by the name of the argument or file.
+        what: String,
+        /// The first bad value.
+        value: f64,
+        /// Its position, as `[i, j, …]`.
+        index: String,
+    },
+
+    /// A limit of the device or of a kernel family is exceeded; found before anything was allocated.
+    #[error("{what} needs {needed}, the limit of {adapter} is {limit}; {remedy}")]
+    LimitExceeded {
+        /// What exceeds the limit.
+        what: String,
+        /// The amount that is needed, with its unit.
+        needed: String,
+        /// The amount that is allowed, with its unit.
+        limit: String,
+        /// The adapter whose limit it is.
+        adapter: String,
+        /// What to change.
+        remedy: String,
+    },
+
+    /// No adapter fits the request.
+    #[error("no usable GPU adapter: {reason}; found: {found}; {remedy}")]
+    NoAdapter {
+        /// Why none was taken.
+        reason: String,
+        /// The adapters that were found.
+        found: String,
+        /// What to install or change.
+        remedy: String,
+    },
+
+    /// The driver refused something: a buffer, a shader, a pipeline, a submission.
+    #[error("the device refused {what}: {message}")]
+    Device {
+        /// The resource or operation, by its label.
+        what: String,
+        /// The driver's or wgpu's own words.
+        message: String,
+    },
+
+    /// The device ran out of memory while a resource was created.
+    #[error(
+        "out of device memory while creating {what} ({bytes} bytes); use a smaller batch, fewer save times or the backsolve adjoint"
+    )]
+    OutOfMemory {
+        /// The resource, by its label.
+        what: String,
+        /// The bytes that were asked for.
+        bytes: u64,
+    },
+
+    /// The device went away; every result since the last successful call is gone.
+    #[error("the device was lost ({reason}); create a new `Gpu` and resume from the last saved weights")]
+    DeviceLost {
+        /// The driver's reason.
+        reason: String,
+    },
+
+    /// The device did not answer in time.
+    #[error("the device did not finish within {seconds} s; use fewer steps or a smaller batch, or raise the time-out")]
+    Timeout {
+        /// How long was waited.
+        seconds: u64,
+    },
+
+    /// A loss or gradient came out non-finite, or no trajectory was left to make it from.
+    #[error("{what} is not finite: {detail}; use a smaller step, smaller weights or a lower learning rate")]
+    NonFinite {
+        /// The quantity.
+        what: String,
+        /// Where it happened.
+        detail: String,
+    },
+
+    /// A file could not be read or written.
+    #[error("cannot {action} {}: {source}", path.display())]
+    Io {
+        /// `read`, `write`, `create`.
+        action: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+
+    /// A file was read but does not hold what it should.
+    #[error("{} is not a usable {format} file: {problem}; {remedy}", path.display())]
+    Format {
+        /// The file.
+        path: PathBuf,
+        /// The format that was expected.
+        format: &'static str,
+        /// What is wrong.
+        problem: String,
+        /// How to mend it.
+        remedy: String,
+    },
+}
+
+impl Error {
+    /// Shorthand for [`Error::Invalid`].
+    pub(crate) fn invalid(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::Invalid { what: what.into(), problem: problem.into(), remedy: remedy.into() }
+    }
+
+    /// Shorthand for [`Error::Shape`].
+    pub(crate) fn shape(
+        what: impl Into<String>,
+        found: &[usize],
+        expected: impl Into<String>,
+        remedy: impl Into<String>,
+    ) -> Self {
+        Self::Shape { what: what.into(), found: format!("{found:?}"), expected: expected.into(), remedy: remedy.into() }
+    }
+
+    /// True for mistakes of the caller (bad usage or input), false for failed runs.
+    ///
+    /// The command line turns this into exit code 2 or 1.
+    #[must_use]
+    pub fn is_usage(&self) -> bool {
+        match self {
+            Self::Io { action, .. } => *action == "read",
+            Self::Invalid { .. }
+            | Self::Shape { .. }
+            | Self::UnknownName { .. }
+            | Self::NonFiniteData { .. }
+            | Self::LimitExceeded { .. }
+            | Self::Format { .. } => true,
+            Self::NoAdapter { .. }
+            | Self::Device { .. }
+            | Self::OutOfMemory { .. }
+            | Self::DeviceLost { .. }
+            | Self::Timeout { .. }
+            | Self::NonFinite { .. } => false,
+        }
+    }
+}
+
+/// The crate's result.
+pub type Result<T> = std::result::Result<T, Error>;

@@ -1,0 +1,217 @@
+//! The times of the steps.
+
+use crate::error::{Error, Result};
+
+/// The step boundaries `t_0, t_1, …, t_N` and which of them are save times.
+///
+/// Times are f64 on the host and rounded once for the device. The grid may run backward (`t1 < t0`), the steps need
+/// not be equal, and every save time is a step boundary exactly.
+///
+/// ```
+/// use costate::TimeGrid;
+/// let grid = TimeGrid::with_step(0.0, &[0.25, 1.0], 1.0, 0.1)?; // 3 steps to 0.25, then 8 to 1
+/// assert_eq!(grid.steps(), 11);
+/// assert_eq!(grid.save_times(), [0.25, 1.0]);
+/// # Ok::<(), costate::Error>(())
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct TimeGrid {
+    times: Vec<f64>,
+    saves: Vec<usize>,
+}
+
+/// More steps than this do not fit the kernels' counters.
+const MAX_STEPS: f64 = (1_u64 << 28) as f64;
+
+impl TimeGrid {
+    /// `steps` equal steps from `t0` to `t1`, saved at `t1`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for no steps, `t1 = t0` or times that are not finite.
+    pub fn uniform(t0: f64, t1: f64, steps: usize) -> Result<Self> {
+        Self::with_steps(t0, &[t1], t1, steps)
+    }
+
+    /// `steps` equal steps in each interval between neighbouring save times.
+    ///
+    /// # Errors
+    /// As [`Self::with_step`].
+    pub fn with_steps(t0: f64, save_at: &[f64], t1: f64, steps: usize) -> Result<Self> {
+        Self::split(t0, save_at, t1, |_| steps as f64)
+    }
+
+    /// `ceil(|length| / step)` equal steps in each interval between neighbouring save times.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if a time or the step is not finite, the step is not positive, `t1 = t0`, a save time is out
+    /// of order or outside, or there are no or too many steps.
+    pub fn with_step(t0: f64, save_at: &[f64], t1: f64, step: f64) -> Result<Self> {
+        if !(step.is_finite() && step > 0.0) {
+            return Err(Error::invalid(
+                "step",
+                step.to_string(),
+                "use a finite step > 0 (the direction follows from t0 and t1)",
+            ));
+        }
+        // An interval that is a whole number of steps up to rounding must not get one more.
+        Self::split(t0, save_at, t1, |length| (length / step * (1.0 - 1e-12)).ceil())
+    }
+
+    /// Any strictly monotone boundaries; `saves` are indices into them, rising.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] as for [`Self::with_step`].
+    pub fn from_boundaries(times: Vec<f64>, saves: Vec<usize>) -> Result<Self> {
+        if times.len() < 2 {
+            return Err(Error::invalid("time grid", format!("{} boundaries", times.len()), "give at least t0 and t1"));
+        }
+        let t1 = times[times.len() - 1];
+        check_monotone("step boundary", &times, times[0], t1)?;
+        if saves.is_empty() || saves.windows(2).any(|w| w[0] >= w[1]) || saves[saves.len() - 1] >= times.len() {
+            return Err(Error::invalid(
+                "save indices",
+                format!("{saves:?}"),
+                format!("give at least one, rising, each below {}", times.len()),
+            ));
+        }
+        Ok(Self { times, saves })
+    }
+
+    fn split(t0: f64, save_at: &[f64], t1: f64, count: impl Fn(f64) -> f64) -> Result<Self> {
+        let save_at = if save_at.is_empty() { &[t1] } else { save_at };
+        if t0 == t1 {
+            return Err(Error::invalid("time span", format!("t0 = t1 = {t0}"), "use two different times"));
+        }
+        check_monotone("save time", save_at, t0, t1)?;
+        let mut times = vec![t0];
+        let mut saves = Vec::with_capacity(save_at.len());
+        for &end in save_at.iter().chain((save_at.last() != Some(&t1)).then_some(&t1)) {
+            let start = times[times.len() - 1];
+            if end != start {
+                let steps = count((end - start).abs());
+                if !(steps >= 1.0 && steps + (times.len() as f64) < MAX_STEPS) {
+                    return Err(Error::invalid(
+                        format!("number of steps between t = {start} and t = {end}"),
+                        steps.to_string(),
+                        format!("use at least 1 and at most {MAX_STEPS} steps in total"),
+                    ));
+                }
+                times.extend((1..).map_while(|i| {
+                    let i = f64::from(i);
+                    (i < steps).then(|| start + (end - start) * (i / steps))
+                }));
+                times.push(end);
+            }
+            saves.push(times.len() - 1);
+        }
+        saves.truncate(save_at.len());
+        Ok(Self { times, saves })
+    }
+
+    /// Number of steps, N.
+    #[must_use]
+    pub fn steps(&self) -> usize {
+        self.times.len() - 1
+    }
+
+    /// The boundaries `t_0 … t_N`.
+    #[must_use]
+    pub fn times(&self) -> &[f64] {
+        &self.times
+    }
+
+    /// Indices of the boundaries that are saved, rising.
+    #[must_use]
+    pub fn saves(&self) -> &[usize] {
+        &self.saves
+    }
+
+    /// The save times.
+    #[must_use]
+    pub fn save_times(&self) -> Vec<f64> {
+        self.saves.iter().map(|&i| self.times[i]).collect()
+    }
+
+    /// Start of the integration.
+    #[must_use]
+    pub fn t0(&self) -> f64 {
+        self.times[0]
+    }
+
+    /// End of the integration.
+    #[must_use]
+    pub fn t1(&self) -> f64 {
+        self.times[self.times.len() - 1]
+    }
+}
+
+/// `times` must be finite, run strictly from t0 to t1 and stay within (t0 itself may be the first).
+fn check_monotone(what: &str, times: &[f64], t0: f64, t1: f64) -> Result<()> {
+    for (name, t) in [("t0", t0), ("t1", t1)] {
+        if !t.is_finite() {
+            return Err(Error::invalid(name, t.to_string(), "use finite times"));
+        }
+    }
+    let sign = (t1 - t0).signum();
+    for (i, &t) in times.iter().enumerate() {
+        if !t.is_finite() {
+            return Err(Error::invalid(format!("{what} {i}"), t.to_string(), "use finite times"));
+        }
+        let after_previous = i == 0 || sign * (t - times[i - 1]) > 0.0;
+        if !after_previous || sign * (t - t0) < 0.0 || sign * (t1 - t) < 0.0 {
+            return Err(Error::invalid(
+                format!("{what} {i}"),
+                format!("t = {t} is out of order or outside"),
+                format!("give strictly monotone times from t0 = {t0} to t1 = {t1}"),
+            ));
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_save_time_is_hit_exactly() {
+        let saves = [0.1, 0.3, 0.7000001, 2.0];
+        let grid = TimeGrid::with_step(0.0, &saves, 2.0, 0.0317).unwrap();
+        assert_eq!(grid.save_times(), saves);
+        assert!(grid.times().windows(2).all(|w| w[1] > w[0] && w[1] - w[0] <= 0.0317 + 1e-12));
+    }
+
+    #[test]
+    fn rounding_adds_no_step() {
+        assert_eq!(TimeGrid::with_step(0.0, &[], 1.0, 0.1).unwrap().steps(), 10);
+        assert_eq!(TimeGrid::with_step(0.0, &[0.25, 0.5, 1.0], 1.0, 0.025).unwrap().steps(), 40);
+    }
+
+    #[test]
+    fn runs_backward_and_past_the_last_save_time() {
+        let grid = TimeGrid::with_steps(1.0, &[1.0, 0.5], -1.0, 4).unwrap();
+        assert_eq!((grid.steps(), grid.saves()), (8, &[0, 4][..]));
+        assert_eq!(grid.t1(), -1.0);
+    }
+
+    #[test]
+    fn bad_grids_are_refused() {
+        for bad in [
+            TimeGrid::uniform(0.0, 1.0, 0),
+            TimeGrid::uniform(1.0, 1.0, 3),
+            TimeGrid::uniform(0.0, f64::NAN, 3),
+            TimeGrid::with_step(0.0, &[], 1.0, 0.0),
+            TimeGrid::with_step(0.0, &[], 1.0, -0.1),
+            TimeGrid::with_step(0.0, &[], 1.0, 1e-12),
+            TimeGrid::with_step(0.0, &[0.5, 0.5], 1.0, 0.1),
+            TimeGrid::with_step(0.0, &[0.5, 0.4], 1.0, 0.1),
+            TimeGrid::with_step(0.0, &[1.5], 1.0, 0.1),
+            TimeGrid::with_step(0.0, &[-0.5], 1.0, 0.1),
+            TimeGrid::from_boundaries(vec![0.0, 1.0], vec![]),
+            TimeGrid::from_boundaries(vec![0.0, 1.0], vec![2]),
+            TimeGrid::from_boundaries(vec![0.0], vec![0]),
+        ] {
+            assert!(matches!(bad, Err(Error::Invalid { .. })), "{bad:?} should be invalid");
+        }
+    }
+}
