@@ -1,0 +1,43 @@
+// How far the reconstructed initial state is from the given one: per trajectory the largest component of
+// |x^(t0) - x(t0)|, and partials [rows, 2] of its maximum and sum. Quarantined trajectories count as 0.
+
+struct CertificateCall {
+    dim: u32,
+    stride: u32,
+    batch: u32,
+    rows: u32,
+}
+
+var<immediate> call: CertificateCall;
+
+@group(0) @binding(0) var<storage, read> state: array<f32>;
+@group(0) @binding(1) var<storage, read> initial: array<f32>;
+@group(0) @binding(2) var<storage, read> status: array<u32>;
+@group(0) @binding(3) var<storage, read_write> drift: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<f32>;
+
+@compute @workgroup_size(64)
+fn certificate(
+    @builtin(workgroup_id) group: vec3<u32>,
+    @builtin(num_workgroups) groups: vec3<u32>,
+    @builtin(local_invocation_index) local: u32,
+) {
+    let row = folded(group, groups, local);
+    if (row < call.rows) {
+        var largest = 0.0;
+        var sum = 0.0;
+        for (var b = row; b < call.batch; b += call.rows) {
+            var worst = 0.0;
+            if (status[b] == 0u) {
+                for (var c = 0u; c < call.dim; c++) {
+                    worst = max(worst, abs(state[c * call.stride + b] - initial[c * call.stride + b]));
+                }
+            }
+            drift[b] = worst;
+            largest = max(largest, worst);
+            sum += worst;
+        }
+        partials[2u * row] = largest;
+        partials[2u * row + 1u] = sum;
+    }
+}

@@ -1,0 +1,29 @@
+// Shared by the optimisers: the gradient that is applied. Companion of adam.wgsl and sgd.wgsl.
+
+struct OptimizerCall {
+    count: u32,
+    rate: f32,
+    decay: f32,
+    second_decay: f32,
+    correction: f32,
+    epsilon: f32,
+    shrink: f32,
+    clip: f32,
+}
+
+var<immediate> call: OptimizerCall;
+
+@group(0) @binding(0) var<storage, read_write> theta: array<f32>;
+@group(0) @binding(1) var<storage, read> gradient: array<f32>;
+@group(0) @binding(2) var<storage, read> summary: array<f32>;
+
+/// Factor that clips the gradient's norm.
+fn clip_factor() -> f32 {
+    let norm = sqrt(summary[7]);
+    return select(1.0, call.clip / norm, norm > call.clip);
+}
+
+/// An update is made unless the gradient is not finite or no trajectory was left: then the step is skipped as a whole.
+fn usable() -> bool {
+    return is_finite(summary[7]) && summary[2] > 0.0;
+}

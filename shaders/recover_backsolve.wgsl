@@ -1,0 +1,5 @@
+// Backsolve adjoint, reverse: a first round of stages with -h reconstructs the state before step n from the one after.
+
+const PHASES: u32 = 2u;
+
+fn recover(n: u32) {}

@@ -1,0 +1,38 @@
+// One explicit Runge-Kutta step for the TRAJECTORIES of an invocation, math.md section 1:
+//   X_i = x + h sum_{j<i} a_ij k_j,   k_i = f(X_i, t + c_i h),   x+ = x + h sum b_i k_i.
+// Private arrays hold component c of trajectory r at index c * TRAJECTORIES + r.
+// Companions: schedule.wgsl and a binding `schedule`. Twin: src/reference/step.rs.
+
+const COMPONENTS: u32 = DIM * TRAJECTORIES;
+
+// State; stages k_i, in the reverse pass later the cotangents of the X_i; argument and value of f.
+var<private> x: array<f32, COMPONENTS>;
+var<private> k: array<f32, COMPONENTS * STAGES>;
+var<private> argument: array<f32, PADDED_DIM * TRAJECTORIES>;
+var<private> value: array<f32, COMPONENTS>;
+
+fn stage_argument(i: u32, h: f32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        var sum = 0.0;
+        for (var j = 0u; j < i; j++) {
+            sum += schedule.a[i * 8u + j].value * k[j * COMPONENTS + q];
+        }
+        argument[q] = x[q] + h * sum;
+    }
+}
+
+fn keep_stage(i: u32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        k[i * COMPONENTS + q] = value[q];
+    }
+}
+
+fn advance(h: f32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        var sum = 0.0;
+        for (var i = 0u; i < STAGES; i++) {
+            sum += schedule.nodes[i].b * k[i * COMPONENTS + q];
+        }
+        x[q] += h * sum;
+    }
+}

@@ -1,0 +1,60 @@
+// Advances the state of a tile of the batch by a run of steps.
+// In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride] (states or
+// residuals), status (first step that left the finite numbers), and with the stored adjoint the state before each step.
+// Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
+// Companions: common, schedule, stages, step_call, store_*, generated mlp_eval. Twin: src/reference/solve.rs.
+
+@group(0) @binding(0) var<storage, read> weights: array<f32>;
+@group(0) @binding(1) var<uniform> schedule: Schedule;
+@group(0) @binding(2) var<storage, read_write> state: array<f32>;
+@group(0) @binding(3) var<storage, read_write> observed: array<f32>;
+@group(0) @binding(4) var<storage, read_write> status: array<u32>;
+
+const SAVE: u32 = 0u;
+const RESIDUAL: u32 = 1u;
+
+fn observe(slot: u32) {
+    if (slot == NO_SLOT || call.residual > RESIDUAL) {
+        return;
+    }
+    let base = (slot - call.slot_base) * DIM * call.stride;
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let at = base + element(q);
+        observed[at] = select(x[q], x[q] - observed[at], call.residual == RESIDUAL);
+    }
+}
+
+/// Notes the first step at whose end a trajectory is not finite.
+fn check(n: u32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let b = first + (q % TRAJECTORIES) * WORKGROUP;
+        if (!is_finite(x[q]) && status[b] == 0u) {
+            status[b] = FORWARD_NON_FINITE | n;
+        }
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    first = call.first_trajectory + group.x * (TRAJECTORIES * WORKGROUP) + local;
+    lane = local;
+    for (var q = 0u; q < COMPONENTS; q++) {
+        x[q] = state[element(q)];
+    }
+    observe(call.outer_slot);
+    for (var n = 0u; n < call.steps; n++) {
+        let step = schedule.steps[call.first_step + n];
+        store(n);
+        for (var i = 0u; i < STAGES; i++) {
+            stage_argument(i, step.h);
+            mlp_eval(step.start + schedule.nodes[i].c * step.h);
+            keep_stage(i);
+        }
+        advance(step.h);
+        check(call.step_number + n);
+        observe(step.slot);
+    }
+    for (var q = 0u; q < COMPONENTS; q++) {
+        state[element(q)] = x[q];
+    }
+}

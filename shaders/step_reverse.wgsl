@@ -1,0 +1,121 @@
+// Walks a tile of the batch back through a run of steps: recovers the state before each step, evaluates the stages again
+// and pulls the adjoint through them (discrete adjoint, math.md section 2.2):
+//   K_i = h (b_i a + sum_{j>i} a_ji Y_j),   Y_i = K_i df/dx(X_i),   a <- a + sum Y_i.
+// Activations and deltas of every evaluation go to scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them.
+// In: weights, schedule, state (after the last step), observations (residuals or cotangents), summary (their factor);
+// in/out: adjoint [dim, stride], state, status. Trajectories that are padding or not finite write zeros to scratch.
+// Companions: common, schedule, stages, step_call, recover_*, generated mlp_record and mlp_backprop.
+// Twin: src/reference/solve.rs.
+
+@group(0) @binding(0) var<storage, read> weights: array<f32>;
+@group(0) @binding(1) var<uniform> schedule: Schedule;
+@group(0) @binding(2) var<storage, read_write> state: array<f32>;
+@group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
+@group(0) @binding(4) var<storage, read> observed: array<f32>;
+@group(0) @binding(5) var<storage, read_write> status: array<u32>;
+@group(0) @binding(6) var<storage, read_write> scratch: array<f32>;
+@group(0) @binding(7) var<storage, read> summary: array<f32>;
+
+// Adjoint; cotangent K_i of a stage.
+var<private> a: array<f32, COMPONENTS>;
+var<private> cotangent: array<f32, COMPONENTS>;
+// Trajectories that take part, and those that met a non-finite value in this step.
+var<private> alive: array<bool, TRAJECTORIES>;
+var<private> bad: array<bool, TRAJECTORIES>;
+// Scratch row of trajectory 0 of this invocation in the current evaluation.
+var<private> scratch_row: u32;
+
+/// The value that goes to scratch: zero for trajectories that take no part, so that they add nothing to dJ/dtheta.
+fn keep(v: f32, r: u32) -> f32 {
+    let finite = is_finite(v);
+    bad[r] = bad[r] || !finite;
+    return select(0.0, v, finite && alive[r]);
+}
+
+/// Adds the cotangent of an observation.
+fn receive(slot: u32) {
+    if (slot == NO_SLOT) {
+        return;
+    }
+    let base = (slot - call.slot_base) * DIM * call.stride;
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let seed = summary[1] * observed[base + element(q)];
+        a[q] += select(0.0, seed, alive[q % TRAJECTORIES]);
+    }
+}
+
+fn stage_cotangent(i: u32, h: f32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        var sum = schedule.nodes[i].b * a[q];
+        for (var j = i + 1u; j < STAGES; j++) {
+            sum += schedule.a[j * 8u + i].value * k[j * COMPONENTS + q];
+        }
+        cotangent[q] = h * sum;
+    }
+}
+
+/// Quarantines trajectories that are no longer finite.
+fn check(n: u32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let r = q % TRAJECTORIES;
+        bad[r] = bad[r] || !is_finite(a[q]) || !is_finite(x[q]);
+    }
+    for (var r = 0u; r < TRAJECTORIES; r++) {
+        if (bad[r] && alive[r]) {
+            status[first + r * WORKGROUP] = REVERSE_NON_FINITE | n;
+        }
+        alive[r] = alive[r] && !bad[r];
+    }
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let in_tile = group.x * (TRAJECTORIES * WORKGROUP) + local;
+    first = call.first_trajectory + in_tile;
+    lane = local;
+    for (var r = 0u; r < TRAJECTORIES; r++) {
+        let b = first + r * WORKGROUP;
+        alive[r] = b < call.batch && status[b] == 0u;
+    }
+    for (var q = 0u; q < COMPONENTS; q++) {
+        x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
+        a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
+    }
+    for (var back = 0u; back < call.steps; back++) {
+        let n = call.steps - 1u - back;
+        let step = schedule.steps[call.first_step + n];
+        receive(step.slot);
+        recover(n);
+        for (var p = 0u; p < PHASES * STAGES; p++) {
+            // Reconstruction first, if there is such a phase, then the stages of the step itself.
+            let recording = p + STAGES >= PHASES * STAGES;
+            let i = p % STAGES;
+            let h = select(-step.h, step.h, recording);
+            stage_argument(i, h);
+            scratch_row = (n * STAGES + i) * call.tile + in_tile;
+            mlp_record(select(step.end, step.start, recording) + schedule.nodes[i].c * h);
+            keep_stage(i);
+            if (!recording && i + 1u == STAGES) {
+                advance(h);
+            }
+        }
+        for (var m = 0u; m < STAGES; m++) {
+            let i = STAGES - 1u - m;
+            stage_cotangent(i, step.h);
+            scratch_row = (n * STAGES + i) * call.tile + in_tile;
+            mlp_backprop();
+            keep_stage(i);
+        }
+        for (var q = 0u; q < COMPONENTS; q++) {
+            for (var i = 0u; i < STAGES; i++) {
+                a[q] += k[i * COMPONENTS + q];
+            }
+        }
+        check(call.step_number + n);
+    }
+    receive(call.outer_slot);
+    for (var q = 0u; q < COMPONENTS; q++) {
+        state[element(q)] = x[q];
+        adjoint[element(q)] = select(0.0, a[q], alive[q % TRAJECTORIES]);
+    }
+}

@@ -1,0 +1,3 @@
+// Forward pass that keeps no states on the way.
+
+fn store(n: u32) {}

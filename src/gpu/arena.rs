@@ -1,0 +1,110 @@
+//! The buffers of a run on the device.
+
+use std::collections::HashMap;
+
+use wgpu::{BufferDescriptor, BufferUsages};
+
+use super::Gpu;
+use crate::error::{Error, Result};
+use crate::plan::{Binding, Kernel, MemoryPlan, Slot};
+
+/// Bind groups kept before the cache is emptied: a long stored run has one per window.
+const MAX_BIND_GROUPS: usize = 4096;
+
+/// The buffers of one run, created as its [`MemoryPlan`] says, and the bind groups made of them.
+#[derive(Debug)]
+pub(crate) struct Arena {
+    gpu: Gpu,
+    buffers: HashMap<Slot, wgpu::Buffer>,
+    groups: HashMap<(Kernel, Vec<Binding>), wgpu::BindGroup>,
+    /// Schedule window that the device holds now.
+    pub(super) window: Option<usize>,
+}
+
+impl Arena {
+    /// Creates every buffer of the plan, filled with zeros.
+    pub(crate) fn new(gpu: &Gpu, memory: &MemoryPlan) -> Result<Self> {
+        let mut arena = Self { gpu: gpu.clone(), buffers: HashMap::new(), groups: HashMap::new(), window: None };
+        for &(slot, bytes) in memory.entries() {
+            let usage = match slot {
+                Slot::Schedule => BufferUsages::UNIFORM,
+                _ => BufferUsages::STORAGE,
+            } | BufferUsages::COPY_SRC
+                | BufferUsages::COPY_DST;
+            let label = format!("buffer {slot:?}");
+            let buffer = gpu.scoped(&label, bytes, || {
+                gpu.device().create_buffer(&BufferDescriptor {
+                    label: Some(&label),
+                    size: bytes,
+                    usage,
+                    mapped_at_creation: false,
+                })
+            })?;
+            arena.buffers.insert(slot, buffer);
+        }
+        Ok(arena)
+    }
+
+    /// Bytes of the buffers as created.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.buffers.values().map(wgpu::Buffer::size).sum()
+    }
+
+    /// Copies data from the host to the start of a buffer.
+    pub(crate) fn upload<T: bytemuck::Pod>(&self, slot: Slot, data: &[T]) -> Result<()> {
+        let buffer = self.buffer(slot)?;
+        let bytes: &[u8] = bytemuck::cast_slice(data);
+        if bytes.len() as u64 > buffer.size() {
+            return Err(Error::Device {
+                what: format!("an upload of {} bytes into buffer {slot:?}", bytes.len()),
+                message: format!("the buffer has {} bytes", buffer.size()),
+            });
+        }
+        self.gpu.scoped(&format!("an upload into buffer {slot:?}"), bytes.len() as u64, || {
+            self.gpu.queue().write_buffer(buffer, 0, bytes);
+        })
+    }
+
+    pub(crate) fn gpu(&self) -> &Gpu {
+        &self.gpu
+    }
+
+    pub(super) fn buffer(&self, slot: Slot) -> Result<&wgpu::Buffer> {
+        self.buffers.get(&slot).ok_or_else(|| Error::Device {
+            what: format!("buffer {slot:?}"),
+            message: "the plan of this run has no such buffer".into(),
+        })
+    }
+
+    /// The bind group of a kernel over these windows; made once.
+    pub(super) fn bind_group(&mut self, kernel: &Kernel, bindings: &[Binding]) -> Result<wgpu::BindGroup> {
+        let key = (kernel.clone(), bindings.to_vec());
+        if let Some(group) = self.groups.get(&key) {
+            return Ok(group.clone());
+        }
+        let pipeline = self.gpu.pipeline(kernel)?;
+        let mut entries = Vec::with_capacity(bindings.len());
+        for (number, binding) in (0..).zip(bindings) {
+            entries.push(wgpu::BindGroupEntry {
+                binding: number,
+                resource: wgpu::BindingResource::Buffer(wgpu::BufferBinding {
+                    buffer: self.buffer(binding.slot)?,
+                    offset: binding.offset,
+                    size: binding.bytes.and_then(std::num::NonZeroU64::new),
+                }),
+            });
+        }
+        let group = self.gpu.scoped(&format!("bindings of {}", kernel.name()), 0, || {
+            self.gpu.device().create_bind_group(&wgpu::BindGroupDescriptor {
+                label: Some(kernel.name()),
+                layout: &pipeline.layout,
+                entries: &entries,
+            })
+        })?;
+        if self.groups.len() >= MAX_BIND_GROUPS {
+            self.groups.clear();
+        }
+        self.groups.insert(key, group.clone());
+        Ok(group)
+    }
+}

@@ -1,0 +1,102 @@
+//! Running a program: a plain executor, every decision was made in the plan.
+
+use std::collections::VecDeque;
+
+use super::Arena;
+use crate::error::Result;
+use crate::plan::{Command, Dispatch, Program, Slot};
+
+/// Submissions in flight before the host waits for the oldest.
+const IN_FLIGHT: usize = 3;
+
+/// Where the bytes of a schedule window come from.
+pub(crate) trait Windows {
+    /// The uniform of window `index`.
+    fn window(&self, index: usize) -> Result<Vec<u8>>;
+}
+
+impl<F: Fn(usize) -> Result<Vec<u8>>> Windows for F {
+    fn window(&self, index: usize) -> Result<Vec<u8>> {
+        self(index)
+    }
+}
+
+/// Records commands and submits them in bounded portions.
+struct Recorder<'a> {
+    arena: &'a mut Arena,
+    encoder: Option<wgpu::CommandEncoder>,
+    flops: u64,
+    in_flight: VecDeque<wgpu::SubmissionIndex>,
+}
+
+/// Runs the programs one after the other. Returns when all is submitted, not when it is done.
+pub(crate) fn execute(arena: &mut Arena, programs: &[&Program], windows: &impl Windows) -> Result<()> {
+    let mut recorder = Recorder { arena, encoder: None, flops: 0, in_flight: VecDeque::new() };
+    for command in programs.iter().flat_map(|p| &p.commands) {
+        match command {
+            Command::Clear(slot) => recorder.clear(*slot)?,
+            Command::Copy { from, to, offset, bytes } => recorder.copy(*from, *to, *offset, *bytes)?,
+            Command::Window(index) => recorder.window(*index, windows)?,
+            Command::Dispatch(dispatch) => recorder.dispatch(dispatch)?,
+        }
+    }
+    recorder.submit()
+}
+
+impl Recorder<'_> {
+    fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        let device = self.arena.gpu().device();
+        self.encoder.get_or_insert_with(|| device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
+    }
+
+    fn clear(&mut self, slot: Slot) -> Result<()> {
+        let buffer = self.arena.buffer(slot)?.clone();
+        self.encoder().clear_buffer(&buffer, 0, None);
+        Ok(())
+    }
+
+    fn copy(&mut self, from: Slot, to: Slot, offset: u64, bytes: u64) -> Result<()> {
+        let (from, to) = (self.arena.buffer(from)?.clone(), self.arena.buffer(to)?.clone());
+        self.encoder().copy_buffer_to_buffer(&from, 0, &to, offset, Some(bytes));
+        Ok(())
+    }
+
+    /// Writes to a buffer take effect before the next submission, so what uses the old window is submitted first.
+    fn window(&mut self, index: usize, windows: &impl Windows) -> Result<()> {
+        if self.arena.window == Some(index) {
+            return Ok(());
+        }
+        self.submit()?;
+        self.arena.upload(Slot::Schedule, &windows.window(index)?)?;
+        self.arena.window = Some(index);
+        Ok(())
+    }
+
+    fn dispatch(&mut self, dispatch: &Dispatch) -> Result<()> {
+        let pipeline = self.arena.gpu().pipeline(&dispatch.kernel)?;
+        let group = self.arena.bind_group(&dispatch.kernel, &dispatch.bindings)?;
+        let mut pass = self.encoder().begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        pass.set_pipeline(&pipeline.pipeline);
+        pass.set_bind_group(0, &group, &[]);
+        pass.set_immediates(0, bytemuck::cast_slice(&dispatch.call));
+        pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], 1);
+        drop(pass);
+        self.flops += dispatch.flops;
+        if self.flops >= self.arena.gpu().caps().submit_flops {
+            self.submit()?;
+        }
+        Ok(())
+    }
+
+    fn submit(&mut self) -> Result<()> {
+        self.flops = 0;
+        let Some(encoder) = self.encoder.take() else { return Ok(()) };
+        let gpu = self.arena.gpu().clone();
+        let index = gpu.scoped("a submission", 0, || gpu.queue().submit([encoder.finish()]))?;
+        self.in_flight.push_back(index);
+        if self.in_flight.len() >= IN_FLIGHT {
+            gpu.wait(self.in_flight.pop_front())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,14 @@
+//! The only user of wgpu: adapters, the device, buffers, pipelines, execution and readback.
+
+mod adapter;
+mod arena;
+mod device;
+mod execute;
+mod pipeline;
+mod readback;
+
+pub use adapter::{AdapterRequest, AdapterSummary, adapters};
+pub(crate) use arena::Arena;
+pub use device::Gpu;
+pub(crate) use execute::{Windows, execute};
+pub(crate) use readback::{Readback, read};

@@ -1,0 +1,87 @@
+//! Bringing results to the host, at once or later.
+
+use std::pin::pin;
+use std::task::{Context, Poll, Waker};
+
+use futures_intrusive::channel::shared::{OneshotReceiver, oneshot_channel};
+use wgpu::{BufferDescriptor, BufferUsages, MapMode, PollType};
+
+use super::{Arena, Gpu};
+use crate::error::{Error, Result};
+use crate::plan::Slot;
+
+/// Bytes staged at a time: a large buffer is read in portions, so that reading needs little memory of its own.
+const PORTION: u64 = 64 << 20;
+
+/// A readback under way; the device goes on meanwhile.
+#[derive(Debug)]
+pub(crate) struct Readback {
+    gpu: Gpu,
+    staging: wgpu::Buffer,
+    mapped: OneshotReceiver<std::result::Result<(), wgpu::BufferAsyncError>>,
+}
+
+impl Readback {
+    /// Starts to read `bytes` of a buffer from `offset` on.
+    pub(crate) fn start(arena: &Arena, slot: Slot, offset: u64, bytes: u64) -> Result<Self> {
+        let gpu = arena.gpu().clone();
+        let buffer = arena.buffer(slot)?;
+        let what = format!("a readback of buffer {slot:?}");
+        let staging = gpu.scoped(&what, bytes, || {
+            let staging = gpu.device().create_buffer(&BufferDescriptor {
+                label: Some("readback"),
+                size: bytes,
+                usage: BufferUsages::MAP_READ | BufferUsages::COPY_DST,
+                mapped_at_creation: false,
+            });
+            let mut encoder = gpu.device().create_command_encoder(&wgpu::CommandEncoderDescriptor::default());
+            encoder.copy_buffer_to_buffer(buffer, offset, &staging, 0, Some(bytes));
+            gpu.queue().submit([encoder.finish()]);
+            staging
+        })?;
+        let (sender, mapped) = oneshot_channel();
+        staging.map_async(MapMode::Read, .., move |result| {
+            // The receiver is gone only if nobody wants the data any more.
+            let _ = sender.send(result);
+        });
+        Ok(Self { gpu, staging, mapped })
+    }
+
+    /// The data if they have arrived, without waiting.
+    pub(crate) fn try_take<T: bytemuck::Pod>(&mut self) -> Result<Option<Vec<T>>> {
+        self.gpu.check()?;
+        let _ = self.gpu.device().poll(PollType::Poll);
+        let received = pin!(self.mapped.receive()).poll(&mut Context::from_waker(Waker::noop()));
+        match received {
+            Poll::Ready(result) => self.copy(result.unwrap_or(Err(wgpu::BufferAsyncError))).map(Some),
+            Poll::Pending => Ok(None),
+        }
+    }
+
+    /// Waits for the data.
+    pub(crate) fn take<T: bytemuck::Pod>(self) -> Result<Vec<T>> {
+        self.gpu.wait(None)?;
+        let result = pollster::block_on(self.mapped.receive()).unwrap_or(Err(wgpu::BufferAsyncError));
+        self.copy(result)
+    }
+
+    fn copy<T: bytemuck::Pod>(&self, mapped: std::result::Result<(), wgpu::BufferAsyncError>) -> Result<Vec<T>> {
+        let failed = |message: String| Error::Device { what: "a readback".into(), message };
+        mapped.map_err(|e| failed(e.to_string()))?;
+        let view = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
+        Ok(bytemuck::pod_collect_to_vec(&view))
+    }
+}
+
+/// Reads the first `count` values of a buffer; waits for everything submitted before.
+pub(crate) fn read<T: bytemuck::Pod>(arena: &Arena, slot: Slot, count: u64) -> Result<Vec<T>> {
+    let bytes = count * size_of::<T>() as u64;
+    let mut values = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+    let mut offset = 0;
+    while offset < bytes {
+        let portion = PORTION.min(bytes - offset);
+        values.extend(Readback::start(arena, slot, offset, portion)?.take::<T>()?);
+        offset += portion;
+    }
+    Ok(values)
+}

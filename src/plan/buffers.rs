@@ -1,0 +1,95 @@
+//! The device buffers by name, and the table of their sizes.
+
+use std::fmt;
+
+/// A device buffer, named by what it holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[non_exhaustive]
+pub enum Slot {
+    /// Parameters θ, `[P]`.
+    Theta,
+    /// Parameters packed for the kernels: padded rows, and once more transposed.
+    Weights,
+    /// Where each packed value comes from.
+    PackTable,
+    /// Method coefficients and a window of the steps; its size does not depend on their number.
+    Schedule,
+    /// State x, `[dim, stride]`: the only copy of the trajectory.
+    State,
+    /// Adjoint a = dJ/dx, `[dim, stride]`.
+    Adjoint,
+    /// Given initial states x(t0), `[dim, stride]`.
+    Initial,
+    /// Save times: states, targets and then residuals, or cotangents, `[time, dim, stride]`.
+    Observed,
+    /// Per trajectory: 0, or what went wrong and at which step, `[stride]`.
+    Status,
+    /// Stored adjoint only: the state before every step, `[N, dim, stride]`.
+    Stored,
+    /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
+    Scratch,
+    /// Squares of weights for `outer_product`.
+    Blocks,
+    /// Parameter-gradient partials, `[slices, P]`.
+    Partials,
+    /// Intermediate sums of reductions.
+    Sums,
+    /// Intermediate sums of reductions, second level.
+    SumsOfSums,
+    /// dJ/dθ, `[P]`.
+    Gradient,
+    /// Loss, seed scale, counts and norms of one pass.
+    Summary,
+    /// Per trajectory |x̂(t0) − x(t0)|, largest component, `[stride]`.
+    Drift,
+    /// First moment (Adam) or velocity (SGD), `[P]`.
+    Moment,
+    /// Second moment (Adam), `[P]`.
+    SecondMoment,
+    /// Data set, `[series, time, dim]`.
+    Data,
+    /// Summaries of past iterations.
+    History,
+}
+
+/// Every byte that a run keeps on the device, known before anything is allocated.
+///
+/// Only [`Slot::Stored`] depends on the number of steps.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct MemoryPlan {
+    entries: Vec<(Slot, u64)>,
+}
+
+impl MemoryPlan {
+    /// Adds a buffer of `values` 32-bit values. Empty buffers get one value: a binding may not be empty.
+    pub(crate) fn add(&mut self, slot: Slot, values: u64) {
+        self.entries.push((slot, values.max(1) * 4));
+    }
+
+    /// Buffers and their sizes in bytes.
+    #[must_use]
+    pub fn entries(&self) -> &[(Slot, u64)] {
+        &self.entries
+    }
+
+    /// Size of one buffer in bytes, 0 if the run has no such buffer.
+    #[must_use]
+    pub fn bytes(&self, slot: Slot) -> u64 {
+        self.entries.iter().find(|(s, _)| *s == slot).map_or(0, |(_, b)| *b)
+    }
+
+    /// All buffers together in bytes.
+    #[must_use]
+    pub fn total_bytes(&self) -> u64 {
+        self.entries.iter().map(|(_, b)| b).sum()
+    }
+}
+
+impl fmt::Display for MemoryPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (slot, bytes) in &self.entries {
+            writeln!(f, "{:<14}{bytes:>14} B", format!("{slot:?}"))?;
+        }
+        write!(f, "{:<14}{:>14} B", "total", self.total_bytes())
+    }
+}

@@ -1,0 +1,215 @@
+//! The kernels by name and specialisation, and the numbers each gets per dispatch.
+
+use bytemuck::{Pod, Zeroable};
+
+use crate::model::Mlp;
+use crate::solver::Adjoint;
+
+/// Marks the absence of an observation.
+pub(crate) const NO_SLOT: u32 = u32::MAX;
+
+/// How a lane kernel gets a row of weights.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum WeightFetch {
+    /// Every lane loads the same value.
+    Uniform,
+    /// Lane `l` of 8 loads value `8 c + l`, the others get it by subgroup broadcast. On llvmpipe a load costs the same
+    /// whether the lanes want one value or eight.
+    Broadcast8,
+}
+
+/// How the lane family is specialised: an invocation owns `trajectories` trajectories.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Lane {
+    pub trajectories: u32,
+    pub workgroup: u32,
+    pub fetch: WeightFetch,
+}
+
+impl Lane {
+    /// Trajectories of one workgroup.
+    pub(crate) fn group_trajectories(self) -> u32 {
+        self.trajectories * self.workgroup
+    }
+}
+
+/// Everything that shapes the text of a step kernel. The method enters by its number of stages alone: the
+/// coefficients are data, so methods with equally many stages share a pipeline.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct StepKernel {
+    pub field: Mlp,
+    pub stages: u32,
+    pub lane: Lane,
+    pub adjoint: Option<Adjoint>,
+}
+
+/// A compute kernel, by the name of its file in `shaders/`.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Kernel {
+    StepForward(StepKernel),
+    StepReverse(StepKernel),
+    PackWeights,
+    /// With its workgroup size: one subgroup on CPUs.
+    OuterProduct(u32),
+    Reduce,
+    LossPartials,
+    LossFinish,
+    NormPartials,
+    Certificate,
+    Adam,
+    Sgd,
+    Gather,
+}
+
+impl Kernel {
+    /// Name of the shader file and of its entry point.
+    pub(crate) fn name(&self) -> &'static str {
+        match self {
+            Self::StepForward(_) => "step_forward",
+            Self::StepReverse(_) => "step_reverse",
+            Self::PackWeights => "pack_weights",
+            Self::OuterProduct(_) => "outer_product",
+            Self::Reduce => "reduce",
+            Self::LossPartials => "loss_partials",
+            Self::LossFinish => "loss_finish",
+            Self::NormPartials => "norm_partials",
+            Self::Certificate => "certificate",
+            Self::Adam => "adam",
+            Self::Sgd => "sgd",
+            Self::Gather => "gather",
+        }
+    }
+}
+
+/// Numbers of a dispatch of `step_forward` or `step_reverse`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct StepCall {
+    /// First step of this dispatch within the schedule window.
+    pub first_step: u32,
+    pub steps: u32,
+    /// First trajectory of this dispatch.
+    pub first_trajectory: u32,
+    /// Trajectories that exist; the rest up to `stride` is padding.
+    pub batch: u32,
+    /// Distance between components in state-like buffers.
+    pub stride: u32,
+    /// Observation index at the start of the bound window.
+    pub slot_base: u32,
+    /// Observation at the outer end of the dispatch (t0), or `NO_SLOT`.
+    pub outer_slot: u32,
+    /// Forward: 1 to replace targets by residuals, 0 to save states.
+    pub residual: u32,
+    /// Number of the dispatch's first step in the whole grid, for the status.
+    pub step_number: u32,
+    /// Reverse: distance between scratch units.
+    pub rows: u32,
+    /// Reverse: rows of one evaluation.
+    pub tile: u32,
+}
+
+/// Numbers of a dispatch over `count` elements.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct CountCall {
+    pub count: u32,
+}
+
+/// Numbers of `outer_product`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct OuterCall {
+    pub blocks: u32,
+    /// Distance between scratch units in groups of four rows.
+    pub rows: u32,
+    /// Groups of four rows in use.
+    pub used: u32,
+    /// Groups of four rows per slice.
+    pub slice: u32,
+    pub parameters: u32,
+}
+
+/// Numbers of `reduce`: `[rows, columns]` to `[ceil(rows / run), columns]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct ReduceCall {
+    pub rows: u32,
+    pub columns: u32,
+    /// Bit c set: column c takes the maximum instead of the sum.
+    pub maximum: u32,
+    /// Offset of the result in values.
+    pub target: u32,
+}
+
+/// Numbers of `loss_partials`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct LossCall {
+    /// Elements of the bound window of observations.
+    pub count: u32,
+    pub stride: u32,
+    pub batch: u32,
+    /// First row of partials.
+    pub first_row: u32,
+    /// Rows of partials of this dispatch.
+    pub rows: u32,
+    /// 1 if the window holds the first observation, whose first component counts the trajectories.
+    pub counts: u32,
+}
+
+/// Numbers of `loss_finish`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct FinishCall {
+    /// Values per trajectory that the mean runs over: times × dim.
+    pub per_trajectory: f32,
+}
+
+/// Numbers of `certificate`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct CertificateCall {
+    pub dim: u32,
+    pub stride: u32,
+    pub batch: u32,
+    pub rows: u32,
+}
+
+/// Numbers of `adam` and `sgd`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct OptimizerCall {
+    pub count: u32,
+    /// Step size: learning rate, for Adam divided by 1 − β₁ᵗ.
+    pub rate: f32,
+    /// Adam β₁ or SGD momentum.
+    pub decay: f32,
+    /// Adam β₂.
+    pub second_decay: f32,
+    /// Adam: 1 / √(1 − β₂ᵗ).
+    pub correction: f32,
+    pub epsilon: f32,
+    /// 1 − learning rate × weight decay.
+    pub shrink: f32,
+    /// Largest allowed norm of the gradient; infinity for none.
+    pub clip: f32,
+}
+
+/// Numbers of `gather`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct GatherCall {
+    pub seed: u32,
+    pub iteration: u32,
+    pub batch: u32,
+    pub stride: u32,
+    pub dim: u32,
+    /// Series in the data set.
+    pub series: u32,
+    /// Points per series.
+    pub times: u32,
+    /// Points per sample, the initial state included.
+    pub window: u32,
+    /// 1 to take series b for trajectory b instead of drawing.
+    pub in_order: u32,
+}

@@ -1,0 +1,195 @@
+//! Where things lie inside the buffers that the field's shape decides: packed weights, scratch units, gradient blocks.
+
+use crate::model::{Activation, Mlp};
+
+/// Rows of packed weights are padded to this many values, so that one load per lane brings a whole block.
+const ROW: usize = 8;
+/// Layers with more inputs than this are read block by block instead of all inputs at once.
+const WIDE: usize = 128;
+/// Inputs per block of a wide layer.
+pub(crate) const BLOCK: usize = 64;
+/// Marks a packed value that no parameter fills.
+pub(crate) const NO_PARAMETER: u32 = u32::MAX;
+/// Side of the square of weights whose gradient one invocation of `outer_product` accumulates.
+pub(crate) const GRADIENT_BLOCK: usize = 8;
+
+/// A matrix of packed weights: `rows` rows of `stride` values, zero where padded.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Packed {
+    /// Index of the first value.
+    pub offset: usize,
+    /// Number of rows: outputs of the product.
+    pub rows: usize,
+    /// Number of inputs that are used, without padding.
+    pub inputs: usize,
+    /// Distance between rows.
+    pub stride: usize,
+    /// Position of the bias in a row.
+    pub bias: Option<usize>,
+}
+
+impl Packed {
+    fn new(offset: usize, rows: usize, inputs: usize, with_bias: bool) -> Self {
+        let padded = Self::padded(inputs);
+        let stride = (padded + usize::from(with_bias)).next_multiple_of(ROW);
+        Self { offset, rows, inputs, stride, bias: with_bias.then_some(padded) }
+    }
+
+    /// Number of inputs as the kernels read them: wide layers are rounded up to whole blocks.
+    pub(crate) fn padded(inputs: usize) -> usize {
+        if inputs > WIDE { inputs.next_multiple_of(BLOCK) } else { inputs }
+    }
+
+    /// Number of blocks in which the inputs are read; 1 for layers that are not wide.
+    pub(crate) fn blocks(&self) -> usize {
+        if self.inputs > WIDE { self.inputs.div_ceil(BLOCK) } else { 1 }
+    }
+
+    fn end(&self) -> usize {
+        self.offset + self.rows * self.stride
+    }
+}
+
+/// One layer as the kernels see it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct LayerLayout {
+    /// `W` and `b` by rows of outputs, for the evaluation.
+    pub forward: Packed,
+    /// `Wᵀ` by rows of inputs, for the product of the deltas; without the row of the time input.
+    pub transposed: Packed,
+    /// First scratch unit of the inputs `v`; the unit after the last input holds ones, for the bias.
+    pub input_unit: usize,
+    /// First scratch unit of the deltas; between recording and back-propagation it holds the slopes φ'.
+    pub delta_unit: usize,
+    /// The function applied to the outputs.
+    pub activation: Activation,
+}
+
+/// The layouts of all layers.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct FieldLayout {
+    pub layers: Vec<LayerLayout>,
+    /// Length of the packed weights in values.
+    pub packed: usize,
+    /// Scratch units (rows of activations and deltas) per evaluation, with the slack that block reads may touch.
+    pub units: usize,
+}
+
+impl FieldLayout {
+    pub(crate) fn new(field: &Mlp) -> Self {
+        let mut layers = Vec::with_capacity(field.layers().len());
+        let (mut packed, mut unit) = (0, 0);
+        for (l, layer) in field.layers().iter().enumerate() {
+            let forward = Packed::new(packed, layer.n_out, layer.n_in, true);
+            let backward_rows = if l == 0 { field.dim() } else { layer.n_in };
+            let transposed = Packed::new(forward.end(), backward_rows, layer.n_out, false);
+            packed = transposed.end();
+            let delta_unit = unit + layer.n_in + 1;
+            layers.push(LayerLayout {
+                forward,
+                transposed,
+                input_unit: unit,
+                delta_unit,
+                activation: layer.activation,
+            });
+            unit = delta_unit + layer.n_out;
+        }
+        Self { layers, packed, units: unit + BLOCK }
+    }
+
+    /// For every packed value the index of its parameter, or [`NO_PARAMETER`].
+    pub(crate) fn pack_table(&self, field: &Mlp) -> Vec<u32> {
+        let mut table = vec![NO_PARAMETER; self.packed];
+        let index = |i: usize| u32::try_from(i).unwrap_or(NO_PARAMETER);
+        for (layout, layer) in self.layers.iter().zip(field.layers()) {
+            for j in 0..layer.n_out {
+                let row = layout.forward.offset + j * layout.forward.stride;
+                for k in 0..layer.n_in {
+                    table[row + k] = index(layer.weight + j * layer.n_in + k);
+                }
+                if let Some(bias) = layout.forward.bias {
+                    table[row + bias] = index(layer.bias + j);
+                }
+                for k in 0..layout.transposed.rows {
+                    table[layout.transposed.offset + k * layout.transposed.stride + j] =
+                        index(layer.weight + j * layer.n_in + k);
+                }
+            }
+        }
+        table
+    }
+
+    /// The squares of weights of `outer_product`, eight words each:
+    /// input unit, delta unit, columns, rows, index of the first weight, weights per row, index of the first bias,
+    /// column of the bias within the square (or 8 where the square has none).
+    pub(crate) fn gradient_blocks(&self, field: &Mlp) -> Vec<[u32; 8]> {
+        let mut blocks = Vec::new();
+        let word = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
+        for (layout, layer) in self.layers.iter().zip(field.layers()) {
+            for j in (0..layer.n_out).step_by(GRADIENT_BLOCK) {
+                for k in (0..=layer.n_in).step_by(GRADIENT_BLOCK) {
+                    let columns = (layer.n_in + 1 - k).min(GRADIENT_BLOCK);
+                    let has_bias = k + columns == layer.n_in + 1;
+                    blocks.push([
+                        word(layout.input_unit + k),
+                        word(layout.delta_unit + j),
+                        word(columns),
+                        word((layer.n_out - j).min(GRADIENT_BLOCK)),
+                        word(layer.weight + j * layer.n_in + k),
+                        word(layer.n_in),
+                        word(layer.bias + j),
+                        word(if has_bias { columns - 1 } else { GRADIENT_BLOCK }),
+                    ]);
+                }
+            }
+        }
+        blocks
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn field(dim: usize, hidden: &[usize], time: bool) -> Mlp {
+        Mlp::builder(dim).hidden(hidden, Activation::Tanh).time_input(time).build().expect("a valid field")
+    }
+
+    #[test]
+    fn every_parameter_is_packed_once_forward_and_once_transposed() {
+        for (dim, hidden, time) in [(2, vec![5, 9], false), (3, vec![], true), (1, vec![200], true)] {
+            let mlp = field(dim, &hidden, time);
+            let mut seen = vec![0; mlp.parameter_count()];
+            for p in FieldLayout::new(&mlp).pack_table(&mlp).into_iter().filter(|&p| p != NO_PARAMETER) {
+                seen[p as usize] += 1;
+            }
+            for (l, layer) in mlp.layers().iter().enumerate() {
+                for (i, &count) in seen[layer.weight..layer.bias].iter().enumerate() {
+                    let time_column = time && l == 0 && i % layer.n_in == mlp.dim();
+                    assert_eq!(count, if time_column { 1 } else { 2 }, "layer {l}, weight {i}");
+                }
+                let biases = &seen[layer.bias..layer.bias + layer.n_out];
+                assert!(biases.iter().all(|&c| c == 1), "layer {l}: biases {biases:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn gradient_blocks_cover_every_parameter_once() {
+        for (dim, hidden, time) in [(2, vec![5, 9], false), (3, vec![], true), (8, vec![16, 7], true)] {
+            let mlp = field(dim, &hidden, time);
+            let mut seen = vec![0; mlp.parameter_count()];
+            for [_, _, columns, rows, weight, per_row, bias, bias_column] in
+                FieldLayout::new(&mlp).gradient_blocks(&mlp)
+            {
+                for j in 0..rows {
+                    for k in 0..columns {
+                        let p = if k == bias_column { bias + j } else { weight + j * per_row + k };
+                        seen[p as usize] += 1;
+                    }
+                }
+            }
+            assert!(seen.iter().all(|&c| c == 1), "parameters hit {seen:?} times");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! Decisions as plain data: buffer sizes, tiles, dispatches, steps per dispatch. No device is needed to make a plan.
+
+mod buffers;
+mod caps;
+mod fold;
+mod kernel;
+mod lane;
+mod layout;
+mod program;
+mod reduce;
+mod schedule;
+mod shape;
+mod solve;
+mod steps;
+
+pub use buffers::{MemoryPlan, Slot};
+pub use caps::{Caps, DeviceKind};
+pub(crate) use fold::fold;
+pub(crate) use kernel::*;
+pub(crate) use lane::Trips;
+pub(crate) use layout::{BLOCK, FieldLayout, GRADIENT_BLOCK, LayerLayout, NO_PARAMETER, Packed};
+pub(crate) use program::{Binding, CALL_WORDS, Command, Dispatch, Program};
+pub(crate) use reduce::{PARTIAL_RUN, RUN, reduce};
+pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
+pub(crate) use shape::{Shape, Spec};
+pub(crate) use solve::{Observe, Plan, summary};
+
+use crate::error::{Error, Result};
+
+/// A count as the 32-bit word that kernels get.
+pub(crate) fn word(value: u64, what: &str) -> Result<u32> {
+    u32::try_from(value).map_err(|_| {
+        Error::invalid(format!("number of {what}"), value.to_string(), format!("use at most {} of them", u32::MAX))
+    })
+}

@@ -1,0 +1,89 @@
+//! A run as data: the list of commands that the device executes.
+
+use super::{Kernel, Slot};
+
+/// Bytes of the per-dispatch numbers that a kernel gets ("immediates").
+pub(crate) const CALL_WORDS: usize = 16;
+
+/// A window of a buffer as one dispatch sees it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Binding {
+    pub slot: Slot,
+    pub offset: u64,
+    /// `None` for everything from `offset` on.
+    pub bytes: Option<u64>,
+}
+
+impl From<Slot> for Binding {
+    fn from(slot: Slot) -> Self {
+        Self { slot, offset: 0, bytes: None }
+    }
+}
+
+/// One kernel launch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Dispatch {
+    pub kernel: Kernel,
+    /// In the order of the kernel's binding numbers.
+    pub bindings: Vec<Binding>,
+    pub groups: [u32; 2],
+    pub call: [u32; CALL_WORDS],
+    /// Estimated work, to decide where a submission ends.
+    pub flops: u64,
+}
+
+/// One thing for the device to do; commands run in order.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Command {
+    /// Fill a buffer with zeros.
+    Clear(Slot),
+    /// Copy `bytes` from the start of one buffer into another at `offset`.
+    Copy {
+        from: Slot,
+        to: Slot,
+        offset: u64,
+        bytes: u64,
+    },
+    /// Make the steps of window `index` the ones that kernels see.
+    Window(usize),
+    Dispatch(Dispatch),
+}
+
+/// Commands and the windows of the schedule that they refer to.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Program {
+    pub commands: Vec<Command>,
+}
+
+impl Program {
+    pub(crate) fn clear(&mut self, slot: Slot) {
+        self.commands.push(Command::Clear(slot));
+    }
+
+    pub(crate) fn copy(&mut self, from: Slot, to: Slot, bytes: u64) {
+        self.commands.push(Command::Copy { from, to, offset: 0, bytes });
+    }
+
+    pub(crate) fn dispatch(
+        &mut self,
+        kernel: Kernel,
+        bindings: Vec<Binding>,
+        groups: [u32; 2],
+        call: &impl bytemuck::Pod,
+        flops: u64,
+    ) {
+        let mut words = [0; CALL_WORDS];
+        let bytes = bytemuck::bytes_of(call);
+        bytemuck::cast_slice_mut::<u32, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
+        self.commands.push(Command::Dispatch(Dispatch { kernel, bindings, groups, call: words, flops }));
+    }
+
+    pub(crate) fn extend(&mut self, other: Self) {
+        self.commands.extend(other.commands);
+    }
+
+    /// Number of kernel launches.
+    pub(crate) fn dispatches(&self) -> usize {
+        self.commands.iter().filter(|c| matches!(c, Command::Dispatch(_))).count()
+    }
+}

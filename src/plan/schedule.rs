@@ -1,0 +1,108 @@
+//! What kernels see of the method and the time grid: a uniform of fixed size, refilled window by window.
+
+use encase::{ShaderType, UniformBuffer};
+
+use super::kernel::NO_SLOT;
+use crate::error::{Error, Result};
+use crate::solver::{Tableau, TimeGrid};
+
+/// Steps in one window. The device holds one window at a time, so its memory does not depend on the number of steps.
+pub(crate) const WINDOW: usize = 1024;
+/// Stages that the uniform has room for.
+pub(crate) const MAX_STAGES: usize = 8;
+
+/// A number padded to 16 bytes, the stride of arrays in uniform buffers.
+#[derive(Clone, Copy, Debug, Default, ShaderType)]
+struct Coefficient {
+    #[shader(size(16))]
+    value: f32,
+}
+
+/// Time and weight of a stage.
+#[derive(Clone, Copy, Debug, Default, ShaderType)]
+struct Node {
+    c: f32,
+    #[shader(size(12))]
+    b: f32,
+}
+
+/// One step: its two ends, its length and the observation at its end (of the grid's direction), if any.
+#[derive(Clone, Copy, Debug, Default, ShaderType)]
+struct StepRecord {
+    start: f32,
+    end: f32,
+    h: f32,
+    slot: u32,
+}
+
+#[derive(Clone, Debug, ShaderType)]
+struct Schedule {
+    a: [Coefficient; MAX_STAGES * MAX_STAGES],
+    nodes: [Node; MAX_STAGES],
+    steps: [StepRecord; WINDOW],
+}
+
+/// Bytes of the schedule uniform.
+pub(crate) fn schedule_bytes() -> u64 {
+    Schedule::min_size().get()
+}
+
+/// Writes window `index`: the steps `index * WINDOW ..`, times computed in f64 and rounded once.
+pub(crate) fn write_window(tableau: &Tableau, grid: &TimeGrid, index: usize) -> Result<Vec<u8>> {
+    #[expect(clippy::cast_possible_truncation, reason = "this is the one place where host f64 becomes device f32")]
+    let round = |value: f64| value as f32;
+    let mut schedule = Schedule {
+        a: [Coefficient::default(); MAX_STAGES * MAX_STAGES],
+        nodes: [Node::default(); MAX_STAGES],
+        steps: [StepRecord::default(); WINDOW],
+    };
+    for i in 0..tableau.stages() {
+        schedule.nodes[i] = Node { c: round(tableau.c[i]), b: round(tableau.b[i]) };
+        for j in 0..i {
+            schedule.a[i * MAX_STAGES + j].value = round(tableau.a(i, j));
+        }
+    }
+    let first = index * WINDOW;
+    let last = (first + WINDOW).min(grid.steps());
+    let mut slot = grid.saves().partition_point(|&s| s <= first);
+    for (record, n) in schedule.steps.iter_mut().zip(first..last) {
+        let (start, end) = (grid.times()[n], grid.times()[n + 1]);
+        let observed = grid.saves().get(slot) == Some(&(n + 1));
+        *record = StepRecord {
+            start: round(start),
+            end: round(end),
+            h: round(end - start),
+            slot: if observed { u32::try_from(slot).unwrap_or(NO_SLOT) } else { NO_SLOT },
+        };
+        slot += usize::from(observed);
+    }
+    let mut bytes = UniformBuffer::new(Vec::new());
+    bytes.write(&schedule).map_err(|e| Error::Device { what: "the step schedule".into(), message: e.to_string() })?;
+    Ok(bytes.into_inner())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::solver::Method;
+
+    #[test]
+    fn windows_continue_each_other_and_name_each_observation_once() {
+        let grid = TimeGrid::with_steps(0.0, &[0.0, 0.5, 1.0, 1.5], 2.0, 700).expect("a valid grid");
+        let mut slots = Vec::new();
+        let mut time = 0.0_f32;
+        for window in 0..grid.steps().div_ceil(WINDOW) {
+            let bytes = write_window(Method::Tsit5.tableau(), &grid, window).expect("a window");
+            assert_eq!(bytes.len() as u64, schedule_bytes(), "every window has the same size");
+            let words: &[u32] = bytemuck::cast_slice(&bytes);
+            let steps = &words[(MAX_STAGES * MAX_STAGES + MAX_STAGES) * 4..];
+            for step in steps.chunks(4).take(grid.steps() - window * WINDOW) {
+                assert_eq!(f32::from_bits(step[0]), time, "a step starts where the last one ended");
+                time = f32::from_bits(step[1]);
+                slots.extend((step[3] != NO_SLOT).then_some(step[3]));
+            }
+        }
+        assert_eq!(slots, [1, 2, 3], "slot 0 is the save at t0, before the first step");
+        assert_eq!(time, 2.0, "the last step ends at t1");
+    }
+}

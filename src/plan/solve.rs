@@ -1,0 +1,321 @@
+//! The programs of one pass: pack the weights, go forward, measure the loss, go back, reduce the gradient.
+
+use super::buffers::{MemoryPlan, Slot};
+use super::caps::Caps;
+use super::fold::fold;
+use super::kernel::{CertificateCall, CountCall, FinishCall, Kernel, LossCall, OuterCall, StepCall, StepKernel};
+use super::program::{Binding, Command, Program};
+use super::reduce::{PARTIAL_RUN, reduce, sums_sizes};
+use super::schedule::{WINDOW, schedule_bytes};
+use super::shape::{Shape, Spec};
+use super::steps::{Chunk, chunks};
+use super::word;
+use crate::error::Result;
+use crate::solver::Adjoint;
+
+/// Columns of the loss partials: sum of squares, trajectories that count.
+const LOSS_COLUMNS: u64 = 2;
+/// Columns of the drift partials: largest, sum over trajectories.
+const DRIFT_COLUMNS: u64 = 2;
+
+/// Places in [`Slot::Summary`].
+pub(crate) mod summary {
+    /// Mean squared error.
+    pub(crate) const LOSS: usize = 0;
+    /// Factor from residuals to cotangents.
+    pub(crate) const SCALE: usize = 1;
+    /// Trajectories that count.
+    pub(crate) const TRAJECTORIES: usize = 2;
+    /// Sum of squared residuals.
+    pub(crate) const SQUARES: u32 = 3;
+    /// Number of trajectories as reduced.
+    pub(crate) const COUNT: u32 = 4;
+    /// Largest drift; the next value is the sum of drifts.
+    pub(crate) const DRIFT: u32 = 5;
+    /// Squared norm of the gradient.
+    pub(crate) const NORM: u32 = 7;
+    /// Number of values.
+    pub(crate) const LEN: usize = 8;
+}
+
+/// What the forward pass does at a save time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Observe {
+    /// Write the state into the observations.
+    Save = 0,
+    /// Replace the target by the residual x − y.
+    Residual = 1,
+    /// Leave the observations alone: they hold cotangents.
+    Nothing = 2,
+}
+
+/// A planned pass: sizes and bytes, and the commands of its parts.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    pub spec: Spec,
+    pub shape: Shape,
+    pub memory: MemoryPlan,
+    caps: Caps,
+}
+
+impl Plan {
+    /// Plans a pass; every limit is checked here, before any allocation.
+    pub(crate) fn new(spec: Spec, caps: &Caps) -> Result<Self> {
+        let shape = Shape::new(&spec, caps)?;
+        let memory = memory(&spec, &shape);
+        Ok(Self { spec, shape, memory, caps: caps.clone() })
+    }
+
+    /// Number of schedule windows.
+    pub(crate) fn windows(&self) -> usize {
+        self.spec.grid.steps().div_ceil(WINDOW)
+    }
+
+    /// Parameters into the kernels' layout.
+    pub(crate) fn pack(&self) -> Result<Program> {
+        let mut program = Program::default();
+        let count = self.shape.layout.packed as u64;
+        let call = CountCall { count: word(count, "packed weights")? };
+        let bindings = vec![Slot::Theta.into(), Slot::PackTable.into(), Slot::Weights.into()];
+        program.dispatch(Kernel::PackWeights, bindings, fold(count, 64, &self.caps)?, &call, count);
+        Ok(program)
+    }
+
+    /// From the initial states to t1.
+    pub(crate) fn forward(&self, observe: Observe) -> Result<Program> {
+        let mut program = Program::default();
+        program.copy(Slot::Initial, Slot::State, self.shape.state_bytes());
+        program.clear(Slot::Status);
+        let kernel = Kernel::StepForward(StepKernel {
+            // The forward kernel only differs by whether states are stored.
+            adjoint: self.spec.adjoint.filter(|a| *a == Adjoint::Stored),
+            ..self.step_kernel()
+        });
+        for chunk in chunks(&self.spec.grid, self.shape.forward_steps, self.shape.window_slots) {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
+                let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
+                bindings.extend([self.observed(&chunk), Slot::Status.into()]);
+                bindings.extend(self.stored(&chunk));
+                let call = StepCall { residual: observe as u32, ..self.step_call(&chunk, tile.first)? };
+                let flops = self.step_flops(&chunk, tile.count);
+                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+            }
+        }
+        Ok(program)
+    }
+
+    /// From t1 back to the initial states, with the adjoint and the parameter gradient.
+    pub(crate) fn reverse(&self) -> Result<Program> {
+        let mut program = Program::default();
+        program.clear(Slot::Adjoint);
+        program.clear(Slot::Partials);
+        let kernel = Kernel::StepReverse(self.step_kernel());
+        for chunk in chunks(&self.spec.grid, self.shape.reverse_steps, self.shape.window_slots).iter().rev() {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
+                let mut bindings: Vec<Binding> =
+                    vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into(), Slot::Adjoint.into()];
+                bindings.extend([self.observed(chunk), Slot::Status.into()]);
+                bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
+                bindings.extend(self.stored(chunk));
+                let call = StepCall { rows: self.shape.rows, tile: tile.count, ..self.step_call(chunk, tile.first)? };
+                let flops = 4 * self.step_flops(chunk, tile.count);
+                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+                let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(tile.count);
+                self.outer_product(&mut program, used)?;
+            }
+        }
+        let slices = self.shape.slices();
+        let parameters = u64::from(self.shape.parameters);
+        reduce(&mut program, &self.caps, Slot::Partials, slices, parameters, 0, Slot::Gradient, 0)?;
+        Ok(program)
+    }
+
+    /// Mean squared error of the residuals, and the factor that makes cotangents of them.
+    pub(crate) fn loss(&self) -> Result<Program> {
+        let mut program = Program::default();
+        let shape = &self.shape;
+        let mut first_row = 0;
+        let mut slot = 0;
+        while slot < shape.saves {
+            let slots = shape.window_slots.min(shape.saves - slot);
+            let count = u64::from(slots) * shape.state_values();
+            let rows = count.div_ceil(PARTIAL_RUN);
+            let call = LossCall {
+                count: word(count, "observations of one binding")?,
+                stride: shape.stride,
+                batch: shape.batch,
+                first_row: word(first_row, "loss partials")?,
+                rows: word(rows, "loss partials")?,
+                counts: u32::from(slot == 0),
+            };
+            let bindings = vec![self.slots(slot, slots), Slot::Status.into(), Slot::Sums.into()];
+            program.dispatch(Kernel::LossPartials, bindings, fold(rows, 64, &self.caps)?, &call, count);
+            first_row += rows;
+            slot += slots;
+        }
+        reduce(&mut program, &self.caps, Slot::Sums, first_row, LOSS_COLUMNS, 0, Slot::Summary, summary::SQUARES)?;
+        #[expect(clippy::cast_precision_loss, reason = "a factor of a mean, exact below 2^24")]
+        let call = FinishCall { per_trajectory: (u64::from(shape.saves) * shape.dim) as f32 };
+        program.dispatch(Kernel::LossFinish, vec![Slot::Summary.into()], [1, 1], &call, 1);
+        Ok(program)
+    }
+
+    /// Per-trajectory |x̂(t0) − x(t0)| after a reconstructing reverse pass, with its maximum and sum.
+    pub(crate) fn certificate(&self) -> Result<Program> {
+        let mut program = Program::default();
+        let rows = u64::from(self.shape.batch).div_ceil(PARTIAL_RUN);
+        let call = CertificateCall {
+            dim: word(self.shape.dim, "components")?,
+            stride: self.shape.stride,
+            batch: self.shape.batch,
+            rows: word(rows, "drift partials")?,
+        };
+        let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift, Slot::Sums].map(Binding::from).to_vec();
+        let groups = fold(rows, 64, &self.caps)?;
+        program.dispatch(Kernel::Certificate, bindings, groups, &call, self.shape.state_values());
+        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, 1, Slot::Summary, summary::DRIFT)?;
+        Ok(program)
+    }
+
+    fn outer_product(&self, program: &mut Program, used: u64) -> Result<()> {
+        let blocks = self.blocks();
+        let call = OuterCall {
+            blocks: word(blocks, "gradient blocks")?,
+            rows: self.shape.rows / 4,
+            used: word(used / 4, "scratch rows")?,
+            slice: self.shape.slice_quads(),
+            parameters: self.shape.parameters,
+        };
+        let slices = (used / 4).div_ceil(u64::from(call.slice));
+        let group = u64::from(self.shape.lane.workgroup);
+        let groups = [word(blocks.div_ceil(group), "gradient blocks")?, word(slices, "slices")?];
+        let bindings = vec![Slot::Scratch.into(), Slot::Blocks.into(), Slot::Partials.into()];
+        let flops = used * self.spec.field.flops();
+        program.dispatch(Kernel::OuterProduct(self.shape.lane.workgroup), bindings, groups, &call, flops);
+        Ok(())
+    }
+
+    fn blocks(&self) -> u64 {
+        self.shape.layout.gradient_blocks(&self.spec.field).len() as u64
+    }
+
+    fn step_kernel(&self) -> StepKernel {
+        StepKernel {
+            field: self.spec.field.clone(),
+            stages: self.shape.stages,
+            lane: self.shape.lane,
+            adjoint: self.spec.adjoint,
+        }
+    }
+
+    fn step_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
+        Ok(StepCall {
+            first_step: word((chunk.first % WINDOW) as u64, "steps")?,
+            steps: word(chunk.count as u64, "steps")?,
+            first_trajectory,
+            batch: self.shape.batch,
+            stride: self.shape.stride,
+            slot_base: chunk.slot_base,
+            outer_slot: chunk.outer_slot,
+            step_number: word(chunk.first as u64, "steps")?,
+            ..StepCall::default()
+        })
+    }
+
+    fn step_flops(&self, chunk: &Chunk, trajectories: u32) -> u64 {
+        self.spec.field.flops() * u64::from(self.shape.stages) * chunk.count as u64 * u64::from(trajectories)
+    }
+
+    fn groups(&self, trajectories: u32) -> [u32; 2] {
+        [trajectories / self.shape.lane.group_trajectories(), 1]
+    }
+
+    /// The observations `slot .. slot + slots`.
+    fn slots(&self, slot: u32, slots: u32) -> Binding {
+        let bytes = self.shape.state_bytes();
+        Binding { slot: Slot::Observed, offset: u64::from(slot) * bytes, bytes: Some(u64::from(slots) * bytes) }
+    }
+
+    fn observed(&self, chunk: &Chunk) -> Binding {
+        let slots = self.shape.window_slots.min(self.shape.saves - chunk.slot_base);
+        self.slots(chunk.slot_base, slots)
+    }
+
+    fn stored(&self, chunk: &Chunk) -> Option<Binding> {
+        let bytes = self.shape.state_bytes();
+        (self.spec.adjoint == Some(Adjoint::Stored)).then(|| Binding {
+            slot: Slot::Stored,
+            offset: chunk.first as u64 * bytes,
+            bytes: Some(chunk.count as u64 * bytes),
+        })
+    }
+}
+
+/// Every buffer of a pass. With an adjoint the loss buffers are there too: their size does not depend on the steps.
+fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
+    let mut memory = MemoryPlan::default();
+    let parameters = u64::from(shape.parameters);
+    let packed = shape.layout.packed as u64;
+    memory.add(Slot::Theta, parameters);
+    memory.add(Slot::Weights, packed);
+    memory.add(Slot::PackTable, packed);
+    memory.add(Slot::Schedule, schedule_bytes() / 4);
+    memory.add(Slot::Initial, shape.state_values());
+    memory.add(Slot::State, shape.state_values());
+    memory.add(Slot::Observed, u64::from(shape.saves) * shape.state_values());
+    memory.add(Slot::Status, u64::from(shape.stride));
+    let Some(adjoint) = spec.adjoint else { return memory };
+    memory.add(Slot::Adjoint, shape.state_values());
+    memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
+    memory.add(Slot::Blocks, 8 * shape.layout.gradient_blocks(&spec.field).len() as u64);
+    memory.add(Slot::Partials, shape.slices() * parameters);
+    memory.add(Slot::Gradient, parameters);
+    memory.add(Slot::Summary, summary::LEN as u64);
+    memory.add(Slot::Drift, u64::from(shape.stride));
+    if adjoint == Adjoint::Stored {
+        memory.add(Slot::Stored, shape.steps * shape.state_values());
+    }
+    let window = u64::from(shape.window_slots) * shape.state_values();
+    let loss_rows = u64::from(shape.saves).div_ceil(u64::from(shape.window_slots)) * window.div_ceil(PARTIAL_RUN);
+    let gradient = sums_sizes(shape.slices(), parameters);
+    let loss = sums_sizes(loss_rows, LOSS_COLUMNS);
+    let partials = loss_rows * LOSS_COLUMNS;
+    let drift = u64::from(shape.batch).div_ceil(PARTIAL_RUN) * DRIFT_COLUMNS;
+    let norm = parameters.div_ceil(PARTIAL_RUN);
+    memory.add(Slot::Sums, partials.max(gradient[0]).max(drift).max(norm));
+    memory.add(Slot::SumsOfSums, gradient[1].max(loss[0]).max(drift).max(norm));
+    memory
+}
+
+/// A part of the batch.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    first: u32,
+    count: u32,
+}
+
+/// Walks the batch in tiles.
+struct Tiles {
+    next: u32,
+    end: u32,
+    size: u32,
+}
+
+impl Tiles {
+    fn new(end: u32, size: u32) -> Self {
+        Self { next: 0, end, size }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = Tile;
+
+    fn next(&mut self) -> Option<Tile> {
+        let count = self.size.min(self.end - self.next);
+        let tile = Tile { first: self.next, count };
+        self.next += count;
+        (count > 0).then_some(tile)
+    }
+}

@@ -1,0 +1,81 @@
+//! Cutting the time grid into dispatches: forward first to last, reverse last to first.
+
+use super::kernel::NO_SLOT;
+use super::schedule::WINDOW;
+use crate::solver::TimeGrid;
+
+/// The steps `first .. first + count` of one dispatch and the observations that they touch.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Chunk {
+    pub first: usize,
+    pub count: usize,
+    /// First observation of the window of the observations buffer that is bound.
+    pub slot_base: u32,
+    /// Observation at t0 if this chunk holds the first step and t0 is observed.
+    pub outer_slot: u32,
+}
+
+/// Cuts the grid: no chunk has more than `most` steps, crosses a schedule window, or touches observations of two
+/// windows of `window_slots`.
+pub(crate) fn chunks(grid: &TimeGrid, most: u64, window_slots: u32) -> Vec<Chunk> {
+    let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let window_slots = window_slots.max(1) as usize;
+    let saves = grid.saves();
+    let at_start = saves[0] == 0;
+    let mut chunks = Vec::new();
+    let mut first = 0;
+    while first < grid.steps() {
+        let mut end = (first + most).min((first / WINDOW + 1) * WINDOW).min(grid.steps());
+        // Observations of this chunk: those at boundaries in (first, end], and t0's in the first chunk.
+        let from = if first == 0 { 0 } else { saves.partition_point(|&s| s <= first) };
+        let base = from / window_slots * window_slots;
+        if let Some(&beyond) = saves.get(base + window_slots) {
+            end = end.min(beyond - 1).max(first + 1);
+        }
+        chunks.push(Chunk {
+            first,
+            count: end - first,
+            slot_base: u32::try_from(base).unwrap_or(NO_SLOT),
+            outer_slot: if first == 0 && at_start { 0 } else { NO_SLOT },
+        });
+        first = end;
+    }
+    chunks
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use proptest::prelude::*;
+
+    proptest! {
+        #[test]
+        fn chunks_cover_the_grid_once_and_keep_their_bounds(
+            per in 1_usize..40, saves in 1_usize..60, most in 1_u64..3000, window in 1_u32..8, from_start: bool,
+        ) {
+            let mut times: Vec<f64> = (1..=saves).map(|i| i as f64).collect();
+            if from_start {
+                times.insert(0, 0.0);
+            }
+            let grid = TimeGrid::with_steps(0.0, &times, saves as f64, per).expect("a valid grid");
+            let mut next = 0;
+            let mut seen = 0;
+            for chunk in chunks(&grid, most, window) {
+                prop_assert_eq!(chunk.first, next);
+                prop_assert!(chunk.count as u64 <= most && chunk.count > 0);
+                prop_assert_eq!(chunk.first / WINDOW, (chunk.first + chunk.count - 1) / WINDOW);
+                next += chunk.count;
+                let own = grid.saves().iter().enumerate().filter(|(_, s)| {
+                    (chunk.first < **s && **s <= next) || (chunk.first == 0 && **s == 0)
+                });
+                for (slot, _) in own {
+                    let slot = slot as u32;
+                    prop_assert!(slot >= chunk.slot_base && slot < chunk.slot_base + window, "slot {} of {:?}", slot, chunk);
+                    seen += 1;
+                }
+            }
+            prop_assert_eq!(next, grid.steps());
+            prop_assert_eq!(seen, grid.saves().len());
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! What comes back from a solve or a gradient.
+
+use ndarray::{Array2, Array3};
+use serde::Serialize;
+
+use crate::plan::MemoryPlan;
+use crate::solver::TimeGrid;
+
+/// What became of one trajectory. A failure is a value, not an error: the other trajectories go on, and a failed one
+/// takes no part in loss and gradient.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[serde(tag = "status", rename_all = "snake_case")]
+#[non_exhaustive]
+pub enum TrajectoryStatus {
+    /// Finite from t0 to t1 and back.
+    Ok,
+    /// The state was NaN or infinite at the end of this step of the forward pass.
+    NonFinite {
+        /// Number of the step, from 0.
+        step: usize,
+        /// Time at the end of the step.
+        time: f64,
+    },
+    /// The reconstructed state or the adjoint was NaN or infinite in this step of the reverse pass.
+    ReverseNonFinite {
+        /// Number of the step, from 0.
+        step: usize,
+        /// Time at the start of the step.
+        time: f64,
+    },
+}
+
+/// Decodes the status words of the kernels (shaders/step_call.wgsl).
+pub(crate) fn read_status(words: &[u32], grid: &TimeGrid) -> Vec<TrajectoryStatus> {
+    let decode = |&word: &u32| {
+        let step = (word & 0x0fff_ffff) as usize;
+        let time = |n: usize| grid.times().get(n).copied().unwrap_or(f64::NAN);
+        match word >> 28 {
+            0 => TrajectoryStatus::Ok,
+            1 => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
+            _ => TrajectoryStatus::ReverseNonFinite { step, time: time(step) },
+        }
+    };
+    words.iter().map(decode).collect()
+}
+
+/// Evaluations of the field per trajectory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FieldEvaluations {
+    /// Evaluations going forward.
+    pub forward: u64,
+    /// Evaluations going back: reconstruction and recomputed stages. Vector–Jacobian products come on top.
+    pub reverse: u64,
+}
+
+/// What a run did and what it cost.
+#[derive(Clone, Debug)]
+pub struct Report {
+    /// One entry per trajectory.
+    pub status: Vec<TrajectoryStatus>,
+    /// Number of steps, N.
+    pub steps: usize,
+    /// Evaluations of the field per trajectory.
+    pub field_evaluations: FieldEvaluations,
+    /// The buffers on the device.
+    pub memory: MemoryPlan,
+    /// Bytes of the buffers as they were created; equal to `memory.total_bytes()`.
+    pub allocated_bytes: u64,
+    /// Kernel launches.
+    pub dispatches: usize,
+    /// Wall time of the call, uploads and readback included.
+    pub seconds: f64,
+}
+
+impl Report {
+    /// Number of trajectories that went well.
+    #[must_use]
+    pub fn ok(&self) -> usize {
+        self.status.iter().filter(|s| **s == TrajectoryStatus::Ok).count()
+    }
+
+    /// Number of trajectories that met a non-finite value.
+    #[must_use]
+    pub fn non_finite(&self) -> usize {
+        self.status.len() - self.ok()
+    }
+}
+
+/// States at the save times.
+#[derive(Clone, Debug)]
+pub struct Solution {
+    /// `[time, batch, dim]`
+    pub states: Array3<f32>,
+    /// What the run did.
+    pub report: Report,
+}
+
+/// How far the reconstructed initial states are from the given ones: the certificate of a reverse pass that
+/// reconstructs. The gradient can be trusted to about this accuracy times the sensitivity of the field.
+#[derive(Clone, Debug)]
+pub struct Reconstruction {
+    /// Largest `|x̂(t0) − x(t0)|` over trajectories and components.
+    pub max_abs: f32,
+    /// Mean over the trajectories of their largest component.
+    pub mean_abs: f32,
+    /// Per trajectory the largest component.
+    pub per_trajectory: Vec<f32>,
+}
+
+/// Gradients of a loss, or a vector–Jacobian product.
+#[derive(Clone, Debug)]
+pub struct Gradient {
+    /// The loss; `None` for a vector–Jacobian product.
+    pub loss: Option<f32>,
+    /// dJ/dθ, flat, in the order of [`Parameters`](crate::Parameters).
+    pub theta: Vec<f32>,
+    /// dJ/dx0, `[batch, dim]`
+    pub x0: Array2<f32>,
+    /// The certificate, if the adjoint reconstructs.
+    pub reconstruction: Option<Reconstruction>,
+    /// What the run did.
+    pub report: Report,
+}
