@@ -54,8 +54,8 @@ pub fn step_vjp(
     for i in (0..tableau.stages()).rev() {
         let mut k = vec![0.0; field.dim()];
         add_scaled(&mut k, h * tableau.b[i], a_next);
-        for j in i + 1..tableau.stages() {
-            add_scaled(&mut k, h * tableau.a(j, i), &x_bars[j]);
+        for (j, x_bar) in x_bars.iter().enumerate().skip(i + 1) {
+            add_scaled(&mut k, h * tableau.a(j, i), x_bar);
         }
         let (x_bar, _) = field.vjp(&stage_states[i], t + tableau.c[i] * h, &k, theta_bar);
         add_scaled(&mut a, 1.0, &x_bar);
