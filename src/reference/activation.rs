@@ -7,8 +7,8 @@ use crate::model::Activation;
 
 /// Value `φ(p)` and derivative `φ'(p)` of an activation at the pre-activation `p`.
 ///
-/// Exact functions (the kernels use approximations good to a few f32 ulp), accurate to a few 1e-16 times
-/// `max(1, |p|)` and without overflow for any finite `p`. Conventions: `relu'(0) = 0` and elu with α = 1, as in
+/// The exact functions, where the kernels use approximations good to a few f32 ulp: the error is a few 1e-16 times
+/// `max(1, |p|)`, and there is no overflow for any finite `p`. Conventions: `relu'(0) = 0` and elu with α = 1, as in
 /// PyTorch; gelu is the exact form with the Gaussian distribution function.
 #[must_use]
 pub fn activation(a: Activation, p: f64) -> (f64, f64) {

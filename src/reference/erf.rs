@@ -2,16 +2,16 @@
 
 use std::f64::consts::PI;
 
-/// Below this the power series is short and `1 − erf` loses at most one digit; above, the continued fraction is short.
+/// Below this the power series is short and `1 − erf` loses at most two digits; above, the continued fraction is short.
 const SERIES_END: f64 = 1.5;
 
-/// At `x = 1.5`, the worst place, 70 levels leave a truncation error below 1e-16; more cost little.
+/// At `x = 1.5`, the worst place, 80 levels leave a relative truncation error of 1.3e-15, 90 leave 1.3e-16.
 const FRACTION_LEVELS: u32 = 90;
 
 /// `erfc x = 1 − erf x = 2/√π ∫_x^∞ e^{−s²} ds`.
 ///
-/// Absolute error about 2e-16. For positive `x` the error relative to the value is a few 1e-15, and grows as
-/// `x² · 1e-16` in the tail, where the rounding of `x²` in the exponent decides.
+/// Absolute error below 1e-15. The relative error is largest just below 1.5, where it reaches 2.4e-14; beyond, it is
+/// 1e-15 and grows with the rounding of `x²` in the exponent, to 1.4e-14 at 12.
 pub(super) fn erfc(x: f64) -> f64 {
     if x < 0.0 {
         2.0 - erfc(-x)
