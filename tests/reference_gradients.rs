@@ -345,6 +345,24 @@ fn backsolve_reports_the_drift_of_its_states() {
 }
 
 #[test]
+fn a_bad_trajectory_is_seen_and_stays_alone() {
+    let (mlp, theta) = smooth_field(true);
+    let field = Field::new(&mlp, &theta).expect("the parameters fit");
+    let (grid, mut x0) = (uneven_grid(true), random_x0(2));
+    let zero = Array3::zeros((4, 2, 3));
+    let run = |x0: &Array2<f64>, adjoint| {
+        gradient(Method::Rk4, adjoint, &field, &grid, x0.view(), Seed::Targets(zero.view())).expect("the shapes fit")
+    };
+    let good = run(&x0, Adjoint::Backsolve);
+    x0[[1, 0]] = f64::NAN;
+    let bad = run(&x0, Adjoint::Backsolve);
+    assert_eq!(bad.x0.row(0), good.x0.row(0), "the gradient of the good trajectory");
+    assert_eq!(bad.reconstruction[0], good.reconstruction[0], "the drift of the good trajectory");
+    assert!(bad.reconstruction[1].is_nan(), "a drift of {} hides the NaN", bad.reconstruction[1]);
+    assert!(bad.loss.is_some_and(f64::is_nan), "a loss of {:?} hides the NaN", bad.loss);
+}
+
+#[test]
 fn wrong_shapes_are_errors() {
     let (mlp, theta) = smooth_field(false);
     assert!(matches!(Field::new(&mlp, &theta[1..]), Err(Error::Shape { .. })), "one parameter too few");
