@@ -1,1 +1,28 @@
-//! f64 twins of the kernels.
+//! The mathematics of the crate in f64 on the CPU: what the kernels must compute, and the oracle of the tests.
+//!
+//! Three layers, each the twin of a piece of the kernels, written for reading and not for speed:
+//!
+//! | layer | forward | reverse | adjoint |
+//! |---|---|---|---|
+//! | field `f(x, t, θ)` | [`Field::eval`] | – | [`Field::vjp`] |
+//! | one step `Φ_h` | [`step`] | [`step_reverse`] | [`step_vjp`] |
+//! | whole solve | [`solve`] | inside [`gradient`] | [`gradient`] |
+//!
+//! Everywhere `x: [dim]` is a state, `t` the time, `h` a step (negative backward in time), `k` a cotangent of a field
+//! value, `a = ∂J/∂x` the adjoint, `theta` the parameters and `theta_bar = ∂J/∂θ`. Gradients are those of the computed
+//! numbers (discretise, then optimise), not discretisations of the continuous adjoint equation.
+//!
+//! Non-finite values are not looked for: they go through as IEEE arithmetic carries them.
+
+mod activation;
+mod erf;
+mod field;
+mod gradient;
+mod solve;
+mod step;
+
+pub use activation::activation;
+pub use field::Field;
+pub use gradient::{Gradient, Seed, gradient};
+pub use solve::solve;
+pub use step::{step, step_reverse, step_vjp};
