@@ -18,13 +18,13 @@ const WAIT: Duration = Duration::from_secs(600);
 #[derive(Clone, Debug)]
 pub struct Gpu {
     shared: Arc<Shared>,
+    caps: Arc<Caps>,
 }
 
 #[derive(Debug)]
 struct Shared {
     device: wgpu::Device,
     queue: wgpu::Queue,
-    caps: Caps,
     driver: String,
     checked: bool,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
@@ -71,13 +71,14 @@ impl Gpu {
         let driver = adapter::driver(&info);
         let pipelines = Mutex::default();
         let checked = request.checked;
-        Ok(Self { shared: Arc::new(Shared { device, queue, caps, driver, checked, pipelines, lost, uncaptured }) })
+        let shared = Shared { device, queue, driver, checked, pipelines, lost, uncaptured };
+        Ok(Self { shared: Arc::new(shared), caps: Arc::new(caps) })
     }
 
     /// Name of the adapter.
     #[must_use]
     pub fn adapter(&self) -> &str {
-        &self.shared.caps.adapter
+        &self.caps.adapter
     }
 
     /// Driver and its version.
@@ -89,13 +90,31 @@ impl Gpu {
     /// True for a software adapter.
     #[must_use]
     pub fn is_software(&self) -> bool {
-        self.shared.caps.kind == DeviceKind::Cpu
+        self.caps.kind == DeviceKind::Cpu
     }
 
     /// The limits that plans are made for.
     #[must_use]
     pub fn caps(&self) -> &Caps {
-        &self.shared.caps
+        &self.caps
+    }
+
+    /// The same device, planned for tighter limits: less scratch, shorter dispatches, smaller bindings. Limits beyond
+    /// those of the device are left at the device's.
+    #[must_use]
+    pub fn restricted(&self, limits: &Caps) -> Self {
+        let own = self.caps();
+        let caps = Caps {
+            max_binding: limits.max_binding.min(own.max_binding),
+            max_buffer: limits.max_buffer.min(own.max_buffer),
+            max_workgroups: limits.max_workgroups.min(own.max_workgroups),
+            max_trips: limits.max_trips.min(own.max_trips),
+            submit_flops: limits.submit_flops.min(own.submit_flops),
+            scratch_bytes: limits.scratch_bytes.min(own.scratch_bytes),
+            subgroup: own.subgroup.filter(|s| limits.subgroup == Some(*s)),
+            ..own.clone()
+        };
+        Self { shared: self.shared.clone(), caps: Arc::new(caps) }
     }
 
     /// Gives up the device: everything after this returns [`Error::DeviceLost`].

@@ -28,7 +28,8 @@ pub(crate) fn chunks(grid: &TimeGrid, most: u64, window_slots: u32) -> Vec<Chunk
         let mut end = (first + most).min((first / WINDOW + 1) * WINDOW).min(grid.steps());
         // Observations of this chunk: those at boundaries in (first, end], and t0's in the first chunk.
         let from = if first == 0 { 0 } else { saves.partition_point(|&s| s <= first) };
-        let base = from / window_slots * window_slots;
+        // Past the last observation the last window stays bound.
+        let base = from.min(saves.len() - 1) / window_slots * window_slots;
         if let Some(&beyond) = saves.get(base + window_slots) {
             end = end.min(beyond - 1).max(first + 1);
         }
@@ -51,17 +52,19 @@ mod tests {
     proptest! {
         #[test]
         fn chunks_cover_the_grid_once_and_keep_their_bounds(
-            per in 1_usize..40, saves in 1_usize..60, most in 1_u64..3000, window in 1_u32..8, from_start: bool,
+            per in 1_usize..40, saves in 1_usize..60, most in 1_u64..3000, window in 1_u32..8, from_start: bool, rest: bool,
         ) {
             let mut times: Vec<f64> = (1..=saves).map(|i| i as f64).collect();
             if from_start {
                 times.insert(0, 0.0);
             }
-            let grid = TimeGrid::with_steps(0.0, &times, saves as f64, per).expect("a valid grid");
+            let t1 = saves as f64 + f64::from(u8::from(rest));
+            let grid = TimeGrid::with_steps(0.0, &times, t1, per).expect("a valid grid");
             let mut next = 0;
             let mut seen = 0;
             for chunk in chunks(&grid, most, window) {
                 prop_assert_eq!(chunk.first, next);
+                prop_assert!((chunk.slot_base as usize) < grid.saves().len(), "an empty window");
                 prop_assert!(chunk.count as u64 <= most && chunk.count > 0);
                 prop_assert_eq!(chunk.first / WINDOW, (chunk.first + chunk.count - 1) / WINDOW);
                 next += chunk.count;

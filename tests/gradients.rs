@@ -1,0 +1,93 @@
+//! Is the device's gradient that of the computed loss, for every solver and adjoint?
+//!
+//! Compares loss, states, dJ/dθ, dJ/dx0 and the certificate with the f64 twin, which tests/reference_gradients.rs holds
+//! against finite differences. Blind to errors that twin and kernel share; the twin knows nothing of tiles and dispatches.
+
+mod common;
+
+use common::{field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient};
+use costate::{Activation, Adjoint, Method, NeuralOde, TimeGrid};
+
+/// f32 rounding, u = 6e-8: one evaluation over 11 inputs errs by about √11 u, tanh by 1.3 ulp; N ≤ 100 steps of a mild
+/// field add up to ~1e-6 (math.md §11). The gate is ten to twenty times that.
+const GRADIENT: f64 = 2e-5;
+const STATE: f64 = 1e-5;
+
+fn grids() -> [TimeGrid; 2] {
+    [
+        // Unequal steps, t0 and t1 observed.
+        TimeGrid::from_boundaries(vec![0.0, 0.03, 0.1, 0.14, 0.25, 0.3, 0.42, 0.5, 0.55], vec![0, 3, 4, 8]),
+        // Backward in time, the last save before t1.
+        TimeGrid::with_steps(1.0, &[0.8, 0.5], 0.2, 6),
+    ]
+    .map(|g| g.expect("a valid grid"))
+}
+
+#[test]
+fn every_solver_and_adjoint_matches_the_twin() {
+    for time_input in [false, true] {
+        let mlp = field(3, &[11, 6], Activation::Tanh, time_input);
+        let theta = parameters(&mlp, 5);
+        let x0 = random2(9, 3, 1);
+        for (method, adjoint, grid) in itertools3(&Method::ALL, &Adjoint::ALL, &grids()) {
+            let ode = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).build(gpu());
+            let ode = ode.expect("a small problem");
+            let targets = random3(grid.saves().len(), 9, 3, 2);
+            let case = format!("{method} {adjoint} time_input={time_input} from t={} to t={}", grid.t0(), grid.t1());
+
+            let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect(&case);
+            let want = twin_gradient(method, adjoint, &theta, &grid, &x0, Some(&targets), None);
+            let loss = want.loss.expect("targets give a loss");
+            let loss_error = (f64::from(got.loss.expect("a loss")) - loss).abs() / loss;
+            assert!(loss_error < STATE, "{case}: loss off by {loss_error:e}");
+            let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
+            assert!(errors.iter().all(|e| *e < GRADIENT), "{case}: dJ/dθ, dJ/dx0 off by {errors:?}");
+            assert_eq!(got.reconstruction.is_some(), adjoint == Adjoint::Backsolve, "{case}: a certificate if and only if");
+            if let Some(reconstruction) = got.reconstruction {
+                for (got, want) in reconstruction.per_trajectory.iter().zip(&want.reconstruction) {
+                    assert!((f64::from(*got) - want).abs() < 2e-6, "{case}: certificate {got:e}, twin {want:e}");
+                }
+            }
+
+            let solution = ode.solve(&theta, x0.view()).expect(&case);
+            let error = relative_max(&solution.states, &want.states);
+            assert!(error < STATE, "{case}: states off by {error:e}");
+        }
+    }
+}
+
+#[test]
+fn a_vjp_takes_the_callers_cotangents() {
+    let mlp = field(2, &[7], Activation::Silu, false);
+    let theta = parameters(&mlp, 3);
+    let x0 = random2(33, 2, 1);
+    let [grid, _] = grids();
+    let cotangents = random3(grid.saves().len(), 33, 2, 8);
+    for adjoint in Adjoint::ALL {
+        let ode = NeuralOde::builder(mlp.clone(), grid.clone()).method(Method::Dopri5).adjoint(adjoint).build(gpu());
+        let got = ode.expect("a small problem").vjp(&theta, x0.view(), cotangents.view()).expect("a vjp");
+        let want = twin_gradient(Method::Dopri5, adjoint, &theta, &grid, &x0, None, Some(&cotangents));
+        let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
+        assert!(got.loss.is_none(), "a vjp has no loss");
+        assert!(errors.iter().all(|e| *e < GRADIENT), "{adjoint}: dJ/dθ, dJ/dx0 off by {errors:?}");
+    }
+}
+
+/// math.md §11 #11: a power of two passes through every rounding.
+#[test]
+fn a_vjp_is_linear_in_powers_of_two_bit_for_bit() {
+    let mlp = field(2, &[9], Activation::Tanh, true);
+    let theta = parameters(&mlp, 3);
+    let x0 = random2(20, 2, 1);
+    let grid = TimeGrid::uniform(0.0, 1.0, 12).expect("a valid grid");
+    let ode = NeuralOde::builder(mlp, grid).adjoint(Adjoint::Backsolve).build(gpu()).expect("a small problem");
+    let cotangents = random3(1, 20, 2, 8);
+    let once = ode.vjp(&theta, x0.view(), cotangents.view()).expect("a vjp");
+    let scaled = ode.vjp(&theta, x0.view(), cotangents.mapv(|c| 64.0 * c).view()).expect("a vjp");
+    assert!(once.theta.iter().zip(&scaled.theta).all(|(a, b)| 64.0 * a == *b), "dJ/dθ is not linear");
+    assert_eq!(once.x0.mapv(|a| 64.0 * a), scaled.x0, "dJ/dx0 is not linear");
+}
+
+fn itertools3<A: Copy, B: Copy, C: Clone>(a: &[A], b: &[B], c: &[C]) -> Vec<(A, B, C)> {
+    a.iter().flat_map(|a| b.iter().flat_map(move |b| c.iter().map(move |c| (*a, *b, c.clone())))).collect()
+}
