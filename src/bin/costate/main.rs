@@ -1,1 +1,7 @@
+//! The command line of costate.
+
+#![allow(dead_code, reason = "the subcommands that use these modules are not here yet")]
+
+mod config;
+
 fn main() {}
