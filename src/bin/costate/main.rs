@@ -3,5 +3,6 @@
 #![allow(dead_code, reason = "the subcommands that use these modules are not here yet")]
 
 mod config;
+mod plots;
 
 fn main() {}
