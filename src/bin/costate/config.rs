@@ -17,7 +17,6 @@ use costate::{Activation, Adjoint, Error, Init, Method, Result};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-#[expect(unused_imports, reason = "the subcommands that use these are not here yet")]
 pub(crate) use build::{OptimiserSetting, ScheduleSetting};
 
 /// A whole run description.
