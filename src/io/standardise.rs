@@ -73,10 +73,36 @@ impl From<Scale> for String {
 ///
 /// It serialises, so that it can be kept beside the weights that were trained with it: they only make sense together.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "Unchecked")]
 pub struct Standardiser {
     scale: Scale,
     mean: Vec<f64>,
     deviation: Vec<f64>,
+}
+
+/// A [`Standardiser`] as a file may describe it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Unchecked {
+    scale: Scale,
+    mean: Vec<f64>,
+    deviation: Vec<f64>,
+}
+
+impl TryFrom<Unchecked> for Standardiser {
+    type Error = Error;
+
+    fn try_from(Unchecked { scale, mean, deviation }: Unchecked) -> Result<Self> {
+        let usable = mean.iter().all(|m| m.is_finite()) && deviation.iter().all(|d| d.is_finite() && *d > 0.0);
+        if mean.len() != deviation.len() || !usable {
+            return Err(Error::invalid(
+                "scaling",
+                format!("mean {mean:?}, deviation {deviation:?}"),
+                "give one finite mean and one finite deviation > 0 per component",
+            ));
+        }
+        Ok(Self { scale, mean, deviation })
+    }
 }
 
 impl Standardiser {

@@ -38,4 +38,11 @@ fn what_cannot_be_scaled_is_refused() {
     let standardiser = Standardiser::fit(Scale::None, &constant).unwrap();
     assert_error(standardiser.forward(&mut array![1.0, 2.0]), &["[2]", "[.., 1]"]);
     assert_error("log".parse::<Scale>(), &["scale 'log'", "none, standardise, log_standardise"]);
+    for text in [
+        r#"{"scale": "none", "mean": [0, 0], "deviation": [1]}"#,
+        r#"{"scale": "none", "mean": [0], "deviation": [0]}"#,
+        r#"{"scale": "log", "mean": [0], "deviation": [1]}"#,
+    ] {
+        assert!(serde_json::from_str::<Standardiser>(text).is_err(), "{text} should be refused");
+    }
 }

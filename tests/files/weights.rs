@@ -135,7 +135,7 @@ fn broken_weights_are_named() {
     let read = |list: &[_]| read_parameters(folder.file("w.safetensors", tensors(list)), &field);
     read(&[weight.clone(), bias.clone()]).unwrap();
     assert_error(read(&[]), &["net.0.weight", "[1, 1]", "missing", "none"]);
-    assert_error(read(&[weight.clone()]), &["net.0.bias", "[1]", "missing", "found: net.0.weight"]);
+    assert_error(read(std::slice::from_ref(&weight)), &["net.0.bias", "[1]", "missing", "found: net.0.weight"]);
     let extra = ("net.2.bias", Dtype::F32, &[1][..], f32s(&[2.0]));
     assert_error(read(&[weight.clone(), bias.clone(), extra]), &["net.2.bias", "no place"]);
     let row = ("net.0.weight", Dtype::F32, &[1, 2][..], f32s(&[1.0, 1.0]));
