@@ -1,0 +1,298 @@
+//! The run description, `run.toml`: what the keys are and what they hold.
+//!
+//! A key that is not known is an error, and so is one that the rest of the description makes meaningless (`momentum`
+//! for adam): a setting that is silently ignored costs more than a run that does not start. Relative paths are
+//! relative to the folder of the description.
+
+mod build;
+mod check;
+#[cfg(test)]
+mod tests;
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+
+use costate::io::Scale;
+use costate::{Activation, Adjoint, Error, Init, Method, Result};
+use serde::de::{SeqAccess, Visitor};
+use serde::{Deserialize, Deserializer};
+
+pub(crate) use build::{OptimiserSetting, ScheduleSetting};
+
+/// A whole run description.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Config {
+    /// The field.
+    pub(crate) field: Field,
+    /// Solver, times and adjoint.
+    pub(crate) solve: Solve,
+    /// The loss.
+    #[serde(default)]
+    pub(crate) loss: Loss,
+    /// The data set; needed by `train` only.
+    pub(crate) data: Option<Data>,
+    /// The training; needed by `train` only.
+    pub(crate) train: Option<Train>,
+    /// Where results go.
+    #[serde(default)]
+    pub(crate) output: Output,
+}
+
+/// `[field]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Field {
+    /// Number of components of the state.
+    pub(crate) state: usize,
+    /// Widths of the hidden layers; may be empty.
+    pub(crate) hidden: Vec<usize>,
+    /// Activation of the hidden layers.
+    #[serde(default)]
+    pub(crate) activation: Activations,
+    /// Activation of the last layer.
+    #[serde(default = "identity")]
+    pub(crate) output_activation: Activation,
+    /// True if the time is the last input of layer 0.
+    #[serde(default)]
+    pub(crate) time_input: bool,
+}
+
+/// One activation for all hidden layers, or one for each.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Activations {
+    /// `activation = "tanh"`
+    Same(Activation),
+    /// `activation = ["tanh", "softplus"]`
+    Each(Vec<Activation>),
+}
+
+/// `[solve]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Solve {
+    /// The solver.
+    #[serde(default)]
+    pub(crate) method: Method,
+    /// Start; 0 if not given. Training takes it from the data.
+    #[serde(default)]
+    pub(crate) t0: f64,
+    /// End; training takes it from the data.
+    pub(crate) t1: Option<f64>,
+    /// Longest step; this or `steps`.
+    pub(crate) step: Option<f64>,
+    /// Steps per interval between neighbouring save times; this or `step`.
+    pub(crate) steps: Option<usize>,
+    /// Save times; `[t1]` if not given. Training takes them from the data.
+    pub(crate) save_at: Option<Vec<f64>>,
+    /// Where the gradient gets the states from.
+    #[serde(default)]
+    pub(crate) adjoint: Adjoint,
+    /// Largest accepted difference between the given and the reconstructed x(t0).
+    #[serde(default = "reconstruction_tolerance")]
+    pub(crate) reconstruction_tolerance: f64,
+    // Keys that other adjoints have: known, so that the message can say more than that they are unknown.
+    anchors: Option<toml::Value>,
+    memory: Option<toml::Value>,
+    log_words: Option<toml::Value>,
+    fraction_bits: Option<toml::Value>,
+}
+
+/// `[loss]`
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Loss {
+    /// Which loss.
+    #[serde(default)]
+    pub(crate) kind: LossKind,
+}
+
+/// The losses.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum LossKind {
+    /// Mean over time, batch and dim of (x − target)².
+    #[default]
+    Mse,
+}
+
+/// `[data]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Data {
+    /// `.csv` or `.npz`, see [`costate::io::Series::read`].
+    pub(crate) file: PathBuf,
+    /// How the components are scaled.
+    #[serde(default)]
+    pub(crate) scale: Scale,
+    /// Points per sample, the first of which is the initial state; the whole series if not given.
+    pub(crate) window: Option<usize>,
+    /// Every how many points one is used.
+    #[serde(default = "one")]
+    pub(crate) stride: usize,
+}
+
+/// `[train]`
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Train {
+    /// Samples per iteration; all of them if not given.
+    pub(crate) batch: Option<usize>,
+    /// Number of updates of the parameters.
+    pub(crate) iterations: usize,
+    #[serde(default)]
+    optimiser: OptimiserName,
+    /// Learning rate at the start.
+    pub(crate) learning_rate: f64,
+    #[serde(default)]
+    schedule: ScheduleName,
+    final_learning_rate: Option<f64>,
+    momentum: Option<f64>,
+    beta1: Option<f64>,
+    beta2: Option<f64>,
+    epsilon: Option<f64>,
+    /// Decoupled weight decay: each update takes `learning_rate * weight_decay * θ` off.
+    #[serde(default)]
+    pub(crate) weight_decay: f64,
+    /// How the parameters are drawn; not used with `weights`.
+    #[serde(default)]
+    pub(crate) init: Init,
+    /// Seed of the parameters and of the order of the samples.
+    #[serde(default)]
+    pub(crate) seed: u64,
+    /// Iterations between two lines of progress.
+    #[serde(default = "report_every")]
+    pub(crate) report_every: usize,
+    /// Weights to start from, instead of drawing them.
+    pub(crate) weights: Option<PathBuf>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum OptimiserName {
+    #[default]
+    Adam,
+    Sgd,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum ScheduleName {
+    #[default]
+    Constant,
+    Cosine,
+    Exponential,
+}
+
+/// `[output]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Output {
+    folder: Option<PathBuf>,
+    plot: Option<bool>,
+    plot_components: Option<[usize; 2]>,
+}
+
+impl Config {
+    /// Reads and checks a run description.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be read, [`Error::Format`] with line and column for what is not TOML, an unknown
+    /// key or name, a missing key or a wrong type, [`Error::Invalid`] for values that make no sense.
+    pub(crate) fn read(path: &Path) -> Result<Self> {
+        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
+            action: "read",
+            path: path.to_owned(),
+            source,
+        })?;
+        Self::parse(path, &text)
+    }
+
+    /// As [`Self::read`], with the text at hand; `path` gives the folder and the name in messages.
+    pub(crate) fn parse(path: &Path, text: &str) -> Result<Self> {
+        let mut config: Self = toml::from_str(text).map_err(|e| {
+            let place = e.span().map_or(String::new(), |span| place(text, span.start));
+            Error::Format {
+                path: path.to_owned(),
+                format: "run description",
+                problem: format!("{place}{}", e.message().trim_end().replace('\n', ", ")),
+                remedy: "`costate train --help` lists the keys".into(),
+            }
+        })?;
+        config.resolve_paths(path);
+        config.check()?;
+        Ok(config)
+    }
+
+    fn resolve_paths(&mut self, path: &Path) {
+        let base = path.parent().unwrap_or(Path::new(""));
+        let stem = path.file_stem().unwrap_or(path.as_os_str());
+        let folder = self.output.folder.take().unwrap_or_else(|| Path::new("runs").join(stem));
+        self.output.folder = Some(base.join(folder));
+        if let Some(data) = &mut self.data {
+            data.file = base.join(&data.file);
+        }
+        if let Some(weights) = self.train.as_mut().and_then(|t| t.weights.as_mut()) {
+            *weights = base.join(&weights);
+        }
+    }
+}
+
+/// `line 3, column 10: ` for a byte of the text.
+fn place(text: &str, byte: usize) -> String {
+    let before = text.get(..byte).unwrap_or(text);
+    let line = before.matches('\n').count() + 1;
+    let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
+    format!("line {line}, column {column}: ")
+}
+
+fn identity() -> Activation {
+    Activation::Identity
+}
+
+fn one() -> usize {
+    1
+}
+
+fn report_every() -> usize {
+    100
+}
+
+fn reconstruction_tolerance() -> f64 {
+    1e-3
+}
+
+impl Default for Activations {
+    fn default() -> Self {
+        Self::Same(Activation::Tanh)
+    }
+}
+
+/// By hand, because serde's untagged enums swallow the message that lists the known names.
+impl<'de> Deserialize<'de> for Activations {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Self, D::Error> {
+        struct NameOrList;
+
+        impl<'de> Visitor<'de> for NameOrList {
+            type Value = Activations;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("the name of an activation or a list of names, one per hidden layer")
+            }
+
+            fn visit_str<E: serde::de::Error>(self, name: &str) -> std::result::Result<Activations, E> {
+                name.parse().map(Activations::Same).map_err(E::custom)
+            }
+
+            fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> std::result::Result<Activations, A::Error> {
+                let mut each = Vec::new();
+                while let Some(activation) = list.next_element()? {
+                    each.push(activation);
+                }
+                Ok(Activations::Each(each))
+            }
+        }
+
+        deserializer.deserialize_any(NameOrList)
+    }
+}

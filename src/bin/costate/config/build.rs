@@ -1,0 +1,170 @@
+//! From a run description to the things it describes.
+
+use std::path::Path;
+
+use costate::{Error, Mlp, Result, TimeGrid};
+
+use super::{Activations, Config, Data, OptimiserName, Output, ScheduleName, Solve, Train};
+
+/// An optimiser with its settings.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum OptimiserSetting {
+    /// Kingma & Ba 2015.
+    Adam {
+        /// Decay of the mean of the gradients, default 0.9.
+        beta1: f64,
+        /// Decay of the mean of their squares, default 0.999.
+        beta2: f64,
+        /// Added to the root of the latter, default 1e-8.
+        epsilon: f64,
+    },
+    /// Gradient descent.
+    Sgd {
+        /// Share of the previous update that is kept, default 0.
+        momentum: f64,
+    },
+}
+
+/// How the learning rate goes on from its first value.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum ScheduleSetting {
+    /// It stays.
+    Constant,
+    /// Half a cosine to the value given, default 0.
+    Cosine(f64),
+    /// The same factor at every iteration, to the value given.
+    Exponential(f64),
+}
+
+impl Config {
+    /// The field.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the list of activations has not one entry per hidden layer, and as
+    /// [`costate::MlpBuilder::build`].
+    pub(crate) fn field(&self) -> Result<Mlp> {
+        let field = &self.field;
+        let activations = match &field.activation {
+            Activations::Same(activation) => vec![*activation; field.hidden.len()],
+            Activations::Each(list) => list.clone(),
+        };
+        if activations.len() != field.hidden.len() {
+            return Err(Error::Invalid {
+                what: "field.activation".into(),
+                problem: format!("{} names for {} hidden layers", activations.len(), field.hidden.len()),
+                remedy: "give one name, or one per hidden layer".into(),
+            });
+        }
+        let builder = Mlp::builder(field.state).output_activation(field.output_activation);
+        let builder = builder.time_input(field.time_input);
+        field
+            .hidden
+            .iter()
+            .zip(activations)
+            .fold(builder, |builder, (&width, activation)| builder.hidden(&[width], activation))
+            .build()
+    }
+
+    /// The time grid of `[solve]`: saves at `save_at`, or at `t1`.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if `t1` is missing, and as [`TimeGrid::with_step`].
+    pub(crate) fn grid(&self) -> Result<TimeGrid> {
+        let Some(t1) = self.solve.t1 else {
+            return Err(Error::Invalid {
+                what: "solve.t1".into(),
+                problem: "it is missing".into(),
+                remedy: "give the end of the integration (only `costate train` takes it from the data)".into(),
+            });
+        };
+        self.solve.grid(self.solve.t0, self.solve.save_at.as_deref().unwrap_or(&[t1]), t1)
+    }
+
+    /// The grid of a training sample observed at `times`: from the first, saved at every later one.
+    ///
+    /// `t0`, `t1` and `save_at` of the description play no part.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for fewer than two times, and as [`TimeGrid::with_step`].
+    pub(crate) fn grid_for_times(&self, times: &[f64]) -> Result<TimeGrid> {
+        let ([t0, later @ ..], Some(t1)) = (times, times.last().filter(|_| times.len() > 1)) else {
+            return Err(Error::Invalid {
+                what: "observation times".into(),
+                problem: format!("{} of them", times.len()),
+                remedy: "use a window of at least two points".into(),
+            });
+        };
+        self.solve.grid(*t0, later, *t1)
+    }
+
+    /// The sections that only training needs.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if one is missing.
+    pub(crate) fn training(&self) -> Result<(&Data, &Train)> {
+        let missing = |section: &str, remedy: &str| Error::Invalid {
+            what: format!("section [{section}]"),
+            problem: "it is missing".into(),
+            remedy: remedy.into(),
+        };
+        let data = self.data.as_ref().ok_or_else(|| missing("data", "name the data set: file = \"data.csv\""))?;
+        let train =
+            self.train.as_ref().ok_or_else(|| missing("train", "give at least iterations and learning_rate"))?;
+        Ok((data, train))
+    }
+}
+
+impl Solve {
+    pub(super) fn grid(&self, t0: f64, save_at: &[f64], t1: f64) -> Result<TimeGrid> {
+        match (self.step, self.steps) {
+            (Some(step), None) => TimeGrid::with_step(t0, save_at, t1, step),
+            (None, Some(steps)) => TimeGrid::with_steps(t0, save_at, t1, steps),
+            (both, _) => Err(Error::Invalid {
+                what: "solve.step and solve.steps".into(),
+                problem: if both.is_some() { "both are given" } else { "neither is given" }.into(),
+                remedy: "give one of them: the longest step, or the steps per interval between save times".into(),
+            }),
+        }
+    }
+}
+
+impl Train {
+    /// The optimiser; what is not given has its usual value.
+    pub(crate) fn optimiser(&self) -> OptimiserSetting {
+        match self.optimiser {
+            OptimiserName::Adam => OptimiserSetting::Adam {
+                beta1: self.beta1.unwrap_or(0.9),
+                beta2: self.beta2.unwrap_or(0.999),
+                epsilon: self.epsilon.unwrap_or(1e-8),
+            },
+            OptimiserName::Sgd => OptimiserSetting::Sgd { momentum: self.momentum.unwrap_or(0.0) },
+        }
+    }
+
+    /// The course of the learning rate.
+    pub(crate) fn schedule(&self) -> ScheduleSetting {
+        let last = self.final_learning_rate.unwrap_or(0.0);
+        match self.schedule {
+            ScheduleName::Constant => ScheduleSetting::Constant,
+            ScheduleName::Cosine => ScheduleSetting::Cosine(last),
+            ScheduleName::Exponential => ScheduleSetting::Exponential(last),
+        }
+    }
+}
+
+impl Output {
+    /// The folder for results: `runs/` and the name of the description, beside it, if none is given.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.as_deref().unwrap_or(Path::new("runs"))
+    }
+
+    /// True if plots are drawn (default).
+    pub(crate) fn plot(&self) -> bool {
+        self.plot.unwrap_or(true)
+    }
+
+    /// The two components of the phase plane, 0 and 1 if none are given; `None` if the state has but one.
+    pub(crate) fn plot_components(&self, state: usize) -> Option<[usize; 2]> {
+        self.plot_components.or((state >= 2).then_some([0, 1]))
+    }
+}

@@ -1,0 +1,122 @@
+//! What a run description must fulfil beyond its types, found before anything is read or computed.
+
+use costate::{Error, Result};
+
+use super::{Config, Data, OptimiserName, ScheduleName, Solve, Train};
+
+impl Config {
+    /// # Errors
+    /// [`Error::Invalid`] naming the key, its value and what would be accepted.
+    pub(super) fn check(&self) -> Result<()> {
+        self.field()?;
+        self.solve.check()?;
+        if self.solve.t1.is_some() {
+            self.grid()?;
+        } else if self.solve.save_at.is_some() {
+            return Err(invalid("solve.save_at", "it is given without t1", "give t1 too"));
+        }
+        if let Some([a, b]) = self.output.plot_components {
+            let state = self.field.state;
+            if a >= state || b >= state {
+                let problem = format!("[{a}, {b}] for a state of {state} components");
+                return Err(invalid("output.plot_components", problem, format!("use two of 0 to {}", state - 1)));
+            }
+        }
+        self.data.as_ref().map_or(Ok(()), Data::check)?;
+        self.train.as_ref().map_or(Ok(()), Train::check)
+    }
+}
+
+impl Solve {
+    fn check(&self) -> Result<()> {
+        let foreign = [
+            ("anchors", &self.anchors),
+            ("memory", &self.memory),
+            ("log_words", &self.log_words),
+            ("fraction_bits", &self.fraction_bits),
+        ];
+        if let Some((key, _)) = foreign.into_iter().find(|(_, value)| value.is_some()) {
+            let problem = format!("not supported by adjoint {}", self.adjoint);
+            return Err(invalid(format!("solve.{key}"), problem, "remove it"));
+        }
+        positive("solve.reconstruction_tolerance", self.reconstruction_tolerance)?;
+        match (self.step, self.steps) {
+            (Some(step), None) => positive("solve.step", step),
+            (None, Some(steps)) => at_least("solve.steps", steps, 1),
+            // The message is that of the grid.
+            _ => self.grid(0.0, &[], 1.0).map(|_| ()),
+        }
+    }
+}
+
+impl Data {
+    fn check(&self) -> Result<()> {
+        at_least("data.stride", self.stride, 1)?;
+        self.window.map_or(Ok(()), |window| at_least("data.window", window, 2))
+    }
+}
+
+impl Train {
+    fn check(&self) -> Result<()> {
+        at_least("train.iterations", self.iterations, 1)?;
+        at_least("train.report_every", self.report_every, 1)?;
+        self.batch.map_or(Ok(()), |batch| at_least("train.batch", batch, 1))?;
+        positive("train.learning_rate", self.learning_rate)?;
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return Err(invalid("train.weight_decay", self.weight_decay.to_string(), "use a finite number ≥ 0"));
+        }
+        self.check_optimiser()?;
+        self.check_schedule()
+    }
+
+    fn check_optimiser(&self) -> Result<()> {
+        let adam = self.optimiser == OptimiserName::Adam;
+        let keys = [("momentum", self.momentum), ("beta1", self.beta1), ("beta2", self.beta2)];
+        for (key, value) in keys.into_iter().chain([("epsilon", self.epsilon)]) {
+            let Some(value) = value else { continue };
+            if adam == (key == "momentum") {
+                let problem = format!("it means nothing to {}", if adam { "adam" } else { "sgd" });
+                return Err(invalid(format!("train.{key}"), problem, "remove it or change train.optimiser"));
+            }
+            if key == "epsilon" {
+                positive("train.epsilon", value)?;
+            } else if !(0.0..1.0).contains(&value) {
+                return Err(invalid(format!("train.{key}"), value.to_string(), "use a number from 0 to below 1"));
+            }
+        }
+        Ok(())
+    }
+
+    fn check_schedule(&self) -> Result<()> {
+        const KEY: &str = "train.final_learning_rate";
+        match (self.schedule, self.final_learning_rate) {
+            (ScheduleName::Constant, None) | (ScheduleName::Cosine, None) => Ok(()),
+            (ScheduleName::Constant, Some(_)) => {
+                Err(invalid(KEY, "it means nothing to a constant schedule", "remove it or change train.schedule"))
+            }
+            (ScheduleName::Cosine, Some(0.0)) => Ok(()),
+            (_, Some(rate)) => positive(KEY, rate),
+            (ScheduleName::Exponential, None) => {
+                Err(invalid(KEY, "it is missing", "an exponential schedule needs the learning rate to end with"))
+            }
+        }
+    }
+}
+
+fn positive(key: &str, value: f64) -> Result<()> {
+    if value.is_finite() && value > 0.0 {
+        return Ok(());
+    }
+    Err(invalid(key, value.to_string(), "use a finite number > 0"))
+}
+
+fn at_least(key: &str, value: usize, least: usize) -> Result<()> {
+    if value >= least {
+        return Ok(());
+    }
+    Err(invalid(key, value.to_string(), format!("use at least {least}")))
+}
+
+fn invalid(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
+    Error::Invalid { what: what.into(), problem: problem.into(), remedy: remedy.into() }
+}

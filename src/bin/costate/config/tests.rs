@@ -1,0 +1,187 @@
+#![expect(clippy::unwrap_used, reason = "a test may panic")]
+
+use std::path::Path;
+
+use super::*;
+
+const FIELD: &str = "[field]\nstate = 2\nhidden = [64, 32]\n";
+const SOLVE: &str = "[solve]\nt1 = 1.0\nstep = 0.025\n";
+
+fn parse(text: &str) -> Result<Config> {
+    Config::parse(Path::new("folder/run.toml"), text)
+}
+
+/// The message of a description that must be refused as bad input.
+fn refusal(text: &str) -> String {
+    let error = parse(text).expect_err(text);
+    assert!(error.is_usage(), "{error} should be bad usage");
+    assert!(!error.to_string().contains('\n'), "'{error}' should be one line");
+    error.to_string()
+}
+
+fn assert_refused(text: &str, words: &[&str]) {
+    let message = refusal(text);
+    for word in words {
+        assert!(message.contains(word), "'{message}' should contain '{word}'");
+    }
+}
+
+#[test]
+fn the_contract_is_read() {
+    let config = parse(
+        r#"
+[field]
+state = 2                        # d
+hidden = [64, 64]                # may be empty
+activation = "tanh"
+output_activation = "identity"
+time_input = false
+
+[solve]
+method = "rk4"
+t0 = 0
+t1 = 1.0
+step = 0.025
+save_at = [0.25, 0.5, 1.0]
+adjoint = "backsolve"
+reconstruction_tolerance = 1e-2
+
+[loss]
+kind = "mse"
+"#,
+    )
+    .unwrap();
+    assert_eq!(config.field().unwrap().summary(), "2-64-64-2 tanh");
+    let grid = config.grid().unwrap();
+    assert_eq!((grid.steps(), grid.save_times()), (40, vec![0.25, 0.5, 1.0]));
+    assert_eq!((config.solve.method, config.solve.adjoint), (Method::Rk4, Adjoint::Backsolve));
+    assert_eq!(config.solve.reconstruction_tolerance, 1e-2);
+    assert_eq!(config.loss.kind, LossKind::Mse);
+    assert!(config.training().unwrap_err().to_string().contains("[data]"), "the missing section should be named");
+}
+
+#[test]
+fn defaults_hold() {
+    let config = parse(&format!("{FIELD}{SOLVE}")).unwrap();
+    assert_eq!(config.field().unwrap().summary(), "2-64-32-2 tanh");
+    assert_eq!(config.grid().unwrap().save_times(), [1.0]);
+    assert_eq!((config.solve.method, config.solve.adjoint), (Method::Rk4, Adjoint::default()));
+    assert_eq!(config.solve.reconstruction_tolerance, 1e-3);
+    assert_eq!(config.output.folder(), Path::new("folder/runs/run"));
+    assert!(config.output.plot(), "plots are drawn unless switched off");
+    assert_eq!(config.output.plot_components(2), Some([0, 1]));
+    assert_eq!(config.output.plot_components(1), None);
+}
+
+#[test]
+fn activations_may_differ() {
+    let config = parse(&format!("{FIELD}activation = [\"tanh\", \"softplus\"]\n{SOLVE}")).unwrap();
+    let activations: Vec<_> = config.field().unwrap().layers().iter().map(|l| l.activation).collect();
+    assert_eq!(activations, [Activation::Tanh, Activation::Softplus, Activation::Identity]);
+    assert_refused(&format!("{FIELD}activation = [\"tanh\"]\n{SOLVE}"), &["field.activation", "1 names", "2 hidden"]);
+    let linear = parse(&format!("[field]\nstate = 3\nhidden = []\n{SOLVE}")).unwrap();
+    assert_eq!(linear.field().unwrap().parameter_count(), 12);
+}
+
+#[test]
+fn training_is_described() {
+    let text = format!(
+        "{FIELD}[solve]\nsteps = 5\n[data]\nfile = \"d/x.csv\"\nscale = \"log_standardise\"\nwindow = 10\nstride = 2\n\
+         [train]\nbatch = 16\niterations = 300\noptimiser = \"adam\"\nlearning_rate = 0.01\nschedule = \"cosine\"\n\
+         final_learning_rate = 1e-4\nbeta1 = 0.8\ninit = {{ normal = 0.1 }}\nseed = 7\nweights = \"w.safetensors\"\n\
+         [output]\nfolder = \"out\"\nplot = false\nplot_components = [1, 0]\n"
+    );
+    let config = parse(&text).unwrap();
+    let (data, train) = config.training().unwrap();
+    assert_eq!(data.file, Path::new("folder/d/x.csv"));
+    assert_eq!((data.scale, data.window, data.stride), (Scale::LogStandardise, Some(10), 2));
+    assert_eq!((train.batch, train.iterations, train.seed, train.report_every), (Some(16), 300, 7, 100));
+    assert_eq!(train.optimiser(), OptimiserSetting::Adam { beta1: 0.8, beta2: 0.999, epsilon: 1e-8 });
+    assert_eq!(train.schedule(), ScheduleSetting::Cosine(1e-4));
+    assert_eq!(train.init, Init::Normal(0.1));
+    assert_eq!(train.weights.as_deref(), Some(Path::new("folder/w.safetensors")));
+    assert_eq!(config.output.folder(), Path::new("folder/out"));
+    assert_eq!(config.output.plot_components(2), Some([1, 0]));
+    assert!(!config.output.plot(), "plots are switched off");
+    assert!(config.grid().unwrap_err().to_string().contains("solve.t1"), "solving needs t1");
+
+    let grid = config.grid_for_times(&[1900.0, 1901.0, 1903.0]).unwrap();
+    assert_eq!((grid.t0(), grid.save_times(), grid.steps()), (1900.0, vec![1901.0, 1903.0], 10));
+    assert!(config.grid_for_times(&[1900.0]).is_err(), "one point is no trajectory");
+    assert!(config.grid_for_times(&[]).is_err(), "no point is no trajectory");
+}
+
+#[test]
+fn mistakes_are_named_with_their_place() {
+    let field = |line: &str| format!("[field]\nstate = 2\nhidden = [4]\n{line}\n{SOLVE}");
+    let solve = |line: &str| format!("{FIELD}{SOLVE}{line}\n");
+    assert_refused(&field("widht = 3"), &["folder/run.toml", "line 4, column 1", "widht", "hidden"]);
+    assert_refused(&field("activation = \"tahn\""), &["line 4", "activation 'tahn'", "softplus"]);
+    assert_refused(&field("activation = [\"tahn\"]"), &["line 4", "activation 'tahn'", "softplus"]);
+    assert_refused(&field("activation = 3"), &["line 4", "name of an activation"]);
+    assert_refused(&field("time_input = \"no\""), &["line 4, column 14", "boolean"]);
+    assert_refused(&solve("method = \"rk5\""), &["solver method 'rk5'", "rk4_38"]);
+    assert_refused(&solve("adjoint = \"magic\""), &["adjoint 'magic'", "backsolve"]);
+    assert_refused(&solve("[extra]"), &["extra"]);
+    assert_refused(&solve("[loss]\nkind = \"mae\""), &["mae", "mse"]);
+    assert_refused(&solve("t0 = "), &["line 7"]);
+    assert_refused(&format!("[field]\nstate = 2\nhidden = [-4]\n{SOLVE}"), &["line 3", "-4"]);
+    assert_refused(&format!("[field]\nhidden = [4]\n{SOLVE}"), &["missing field `state`"]);
+    assert_refused(FIELD, &["missing field `solve`"]);
+    assert_refused(&format!("[field]\nstate = 2\nhidden = [0]\n{SOLVE}"), &["hidden layer 0"]);
+}
+
+#[test]
+fn values_without_sense_are_refused() {
+    let solve = |lines: &str| format!("{FIELD}[solve]\n{lines}\n");
+    assert_refused(&solve("t1 = 1.0"), &["neither"]);
+    assert_refused(&solve("t1 = 1.0\nstep = 0.1\nsteps = 10"), &["both"]);
+    assert_refused(&solve("step = 0.0"), &["solve.step"]);
+    assert_refused(&solve("step = nan"), &["solve.step"]);
+    assert_refused(&solve("steps = 0"), &["solve.steps"]);
+    assert_refused(&solve("steps = 3\nsave_at = [0.5]"), &["solve.save_at", "t1"]);
+    assert_refused(&solve("t1 = 1.0\nsteps = 3\nsave_at = [0.5, 0.2]"), &["save time 1"]);
+    assert_refused(&solve("steps = 3\nreconstruction_tolerance = -1.0"), &["reconstruction_tolerance"]);
+    for line in ["anchors = 16", "memory = \"512 MiB\"", "log_words = 4", "fraction_bits = 26"] {
+        assert_refused(&solve(&format!("steps = 3\n{line}")), &["not supported by adjoint", "remove it"]);
+    }
+    let output = format!("{FIELD}{SOLVE}[output]\nplot_components = [0, 2]\n");
+    assert_refused(&output, &["output.plot_components", "[0, 2]"]);
+    for (line, word) in
+        [("window = 1", "data.window"), ("stride = 0", "data.stride"), ("scale = \"log\"", "standardise")]
+    {
+        assert_refused(&format!("{FIELD}{SOLVE}[data]\nfile = \"x.csv\"\n{line}\n"), &[word]);
+    }
+}
+
+#[test]
+fn training_settings_that_would_be_ignored_are_refused() {
+    let train = |lines: &str| format!("{FIELD}{SOLVE}[train]\nlearning_rate = 0.1\niterations = 9\n{lines}\n");
+    parse(&train("")).unwrap();
+    for (lines, words) in [
+        ("momentum = 0.9", ["train.momentum", "adam"]),
+        ("optimiser = \"sgd\"\nbeta1 = 0.9", ["train.beta1", "sgd"]),
+        ("beta2 = 1.0", ["train.beta2", "below 1"]),
+        ("epsilon = 0.0", ["train.epsilon", "> 0"]),
+        ("final_learning_rate = 0.1", ["train.final_learning_rate", "constant"]),
+        ("schedule = \"exponential\"", ["train.final_learning_rate", "missing"]),
+        ("schedule = \"exponential\"\nfinal_learning_rate = 0.0", ["train.final_learning_rate", "> 0"]),
+        ("weight_decay = inf", ["train.weight_decay", "finite"]),
+        ("batch = 0", ["train.batch", "at least 1"]),
+        ("report_every = 0", ["train.report_every", "at least 1"]),
+        ("init = \"glorot\"", ["glorot", "xavier"]),
+        ("seed = -1", ["line 10, column 8", "-1"]),
+    ] {
+        assert_refused(&train(lines), &words);
+    }
+    let sgd = parse(&train("optimiser = \"sgd\"\nmomentum = 0.9\nschedule = \"cosine\"")).unwrap();
+    let (setting, schedule) = sgd.train.map(|t| (t.optimiser(), t.schedule())).unwrap();
+    assert_eq!(setting, OptimiserSetting::Sgd { momentum: 0.9 });
+    assert_eq!(schedule, ScheduleSetting::Cosine(0.0));
+}
+
+#[test]
+fn a_missing_file_is_bad_input() {
+    let error = Config::read(Path::new("no/such/run.toml")).unwrap_err();
+    assert!(matches!(error, Error::Io { action: "read", .. }), "{error} should be a failed read");
+}

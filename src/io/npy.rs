@@ -1,0 +1,113 @@
+//! Decoding of the `.npy` format: header, dtype conversion, memory order.
+//!
+//! The length is compared with the header before anything is allocated, so that a corrupt header cannot ask for
+//! more memory than the file has bytes.
+
+use std::path::Path;
+
+use ndarray::{ArrayD, Dimension, IxDyn, ShapeBuilder};
+use ndarray_npy::npy::header::{Header, ReadHeaderError};
+
+use super::format_error;
+use crate::error::{Error, Result};
+
+const ACCEPTED: &str = "save it as f32 (float64 and integers are read too), for instance with x.astype('<f4')";
+
+/// Longest header that is parsed. NumPy writes 118 bytes; its own reader stops at 10 000.
+const MAX_HEADER: usize = 10_000;
+
+/// Decodes a whole `.npy` file or member of an `.npz` archive into f64, which holds every f32 and integer below 2⁵³.
+///
+/// `what` names the array in messages.
+pub(super) fn decode(path: &Path, what: &str, bytes: &[u8]) -> Result<ArrayD<f64>> {
+    check_header_length(path, what, bytes)?;
+    let mut rest = bytes;
+    let header = Header::from_reader(&mut rest).map_err(|e| {
+        let problem = match e {
+            ReadHeaderError::Io(_) => "the header is cut off".to_owned(),
+            ReadHeaderError::Parse(e) => e.to_string(),
+        };
+        format_error(path, "npy", format!("{what}: {problem}"), "write it with numpy.save")
+    })?;
+    let dtype = header.type_descriptor.as_string().cloned().unwrap_or_else(|| header.type_descriptor.to_string());
+    let Some(width) = width(&dtype) else {
+        return Err(format_error(path, "npy", format!("{what} has dtype {dtype}"), ACCEPTED));
+    };
+    let expected = header.shape.iter().try_fold(width, |bytes, &n| bytes.checked_mul(n));
+    if expected != Some(rest.len()) {
+        return Err(format_error(
+            path,
+            "npy",
+            format!(
+                "{what} has {} bytes of data where shape {:?} of dtype {dtype} needs {}",
+                rest.len(),
+                header.shape,
+                expected.map_or("more than 2^64".to_owned(), |n| n.to_string()),
+            ),
+            "the file is truncated or corrupt: write it again",
+        ));
+    }
+    let values = rest.chunks_exact(width).map(|chunk| element(&dtype, chunk)).collect();
+    ArrayD::from_shape_vec(IxDyn(&header.shape).set_f(header.layout.is_fortran()), values)
+        .map_err(|e| format_error(path, "npy", format!("{what}: {e}"), "write it with numpy.save"))
+}
+
+/// The parser of the header recurses, so that a header of brackets only would exhaust the stack.
+fn check_header_length(path: &Path, what: &str, bytes: &[u8]) -> Result<()> {
+    let length = match bytes.get(6..12) {
+        Some(&[1, _, a, b, _, _]) => u16::from_le_bytes([a, b]).into(),
+        Some(&[2 | 3, _, a, b, c, d]) => u32::from_le_bytes([a, b, c, d]) as usize,
+        _ => 0,
+    };
+    let nested = bytes.iter().take(length.saturating_add(12)).filter(|b| matches!(b, b'(' | b'[' | b'{')).count();
+    if length > MAX_HEADER || nested > 64 {
+        let problem = format!("{what} has a header of {length} bytes and {nested} brackets");
+        return Err(format_error(path, "npy", problem, "write it with numpy.save"));
+    }
+    Ok(())
+}
+
+/// Bytes per element of the dtypes that are read; `None` for any other.
+fn width(dtype: &str) -> Option<usize> {
+    match dtype {
+        "<f4" | "<i4" | "<u4" => Some(4),
+        "<f8" | "<i8" | "<u8" => Some(8),
+        "<i2" | "<u2" => Some(2),
+        "|i1" | "|u1" => Some(1),
+        _ => None,
+    }
+}
+
+/// One little-endian element; `bytes` has the length that [`width`] gives for the dtype.
+fn element(dtype: &str, bytes: &[u8]) -> f64 {
+    let mut wide = [0; 8];
+    wide[..bytes.len()].copy_from_slice(bytes);
+    let raw = u64::from_le_bytes(wide);
+    #[expect(clippy::cast_possible_truncation, reason = "the dtype says that the upper bytes are not there")]
+    match dtype {
+        "<f4" => f32::from_bits(raw as u32).into(),
+        "<f8" => f64::from_bits(raw),
+        "|i1" => (raw as u8).cast_signed().into(),
+        "<i2" => (raw as u16).cast_signed().into(),
+        "<i4" => (raw as u32).cast_signed().into(),
+        "<i8" => raw.cast_signed() as f64,
+        _ => raw as f64,
+    }
+}
+
+/// Rounds to f32 and refuses what is not finite or does not fit.
+///
+/// Both errors name the index of the value.
+pub(super) fn narrow(path: &Path, what: &str, array: &ArrayD<f64>) -> Result<ArrayD<f32>> {
+    super::check_finite(&format!("{what} of {}", path.display()), array)?;
+    #[expect(clippy::cast_possible_truncation, reason = "rounding to f32 is what is asked for; overflow is checked")]
+    let narrowed = array.mapv(|v| v as f32);
+    if let Some((index, _)) = narrowed.indexed_iter().find(|(_, v)| v.is_infinite()) {
+        return Err(Error::invalid(
+            format!("{what} of {}", path.display()),
+            format!("{:e} at index {:?} is beyond the largest f32, {:e}", array[&index], index.slice(), f32::MAX),
+            "scale the data",
+        ));
+    }
+    Ok(narrowed)
+}
