@@ -159,8 +159,10 @@ fn a_batch_beyond_the_device_is_refused_before_anything_is_allocated() {
     for adjoint in Adjoint::ALL {
         let ode = NeuralOde::builder(mlp(), grid()).method(Method::Heun).adjoint(adjoint).build(gpu());
         let ode = ode.expect("a small problem");
-        let plan = ode.memory_plan(200_000_000);
-        assert_error!(plan, Error::LimitExceeded { .. }, [gpu().adapter(), "batch"]);
+        for batch in [200_000_000, usize::MAX / 2] {
+            let plan = ode.memory_plan(batch);
+            assert_error!(plan, Error::LimitExceeded { .. }, [gpu().adapter(), "batch"]);
+        }
     }
     // State [3, 64] of 4 bytes: 768 fit, 1 more does not.
     let small = gpu().restricted(&Caps { max_buffer: 100_000, ..gpu().caps().clone() });
@@ -191,6 +193,30 @@ fn an_unknown_adapter_is_refused_with_the_list() {
         let request = AdapterRequest { adapter: Some(wanted.clone()), ..AdapterRequest::default() };
         assert_eq!(Gpu::new(&request).expect("a listed adapter").adapter(), gpu().adapter(), "asked for {wanted}");
     }
+}
+
+/// Problems that have run before, and one that has not and so must make its buffers on a device that is gone.
+#[test]
+fn a_lost_device_is_an_error_from_then_on() {
+    let (theta, x0, targets) = (parameters(&mlp(), 1), random2(4, 3, 1), random3(3, 4, 3, 2));
+    for call in 0..4 {
+        let own = Gpu::new(&AdapterRequest::default()).expect("these tests need a Vulkan adapter: run `make setup`");
+        let build = || NeuralOde::builder(mlp(), grid()).method(Method::Heun).build(&own).expect("a small problem");
+        let (used, unused) = (build(), build());
+        used.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient while the device is there");
+        used.solve(&theta, x0.view()).expect("a solve while the device is there");
+        own.destroy();
+        for _ in 0..2 {
+            let ode = if call < 2 { &used } else { &unused };
+            let error = match call % 2 {
+                0 => ode.solve(&theta, x0.view()).map(|_| ()),
+                _ => ode.loss_and_gradient(&theta, x0.view(), targets.view()).map(|_| ()),
+            };
+            assert_error!(error, Error::DeviceLost { .. }, ["lost", "new `Gpu`"]);
+        }
+    }
+    // The device of the other tests is another one.
+    problem().solve(&theta, x0.view()).expect("a solve on a device that is still there");
 }
 
 /// `dx/dt = rate · x` in two components, by way of two hidden units: Euler multiplies by 1 + h rate.

@@ -228,3 +228,23 @@ fn every_activation_keeps_its_error_bound() {
         assert!(fits, "{activation}: error / bound, p, error: value {:?}, slope {:?}", worst[0], worst[1]);
     }
 }
+
+/// The certificate of many components for many trajectories: one invocation of its kernel looks at 256 trajectories,
+/// and lavapipe silently leaves all loops of an invocation after 65 535 trips.
+#[test]
+fn the_certificate_of_a_wide_state_covers_the_whole_batch() {
+    let mlp = field(300, &[1], Activation::Tanh, false);
+    let theta = parameters(&mlp, 3);
+    let grid = TimeGrid::uniform(0.0, 1.0, 2).expect("a valid grid");
+    let (x0, cotangents) = (random2(256, 300, 11), random3(1, 256, 300, 12));
+    let ode = problem(gpu(), &mlp, &grid, Method::Euler, Adjoint::Backsolve);
+    let got = ode.vjp(&theta, x0.view(), cotangents.view()).expect("a vjp");
+    let want = twin_gradient(Method::Euler, Adjoint::Backsolve, &theta, &grid, &x0, None, Some(&cotangents));
+    let reconstruction = got.reconstruction.expect("backsolve has a certificate");
+    for (b, (got, want)) in reconstruction.per_trajectory.iter().zip(&want.reconstruction).enumerate() {
+        // States of size 2, each rounded a few times on the way forth and back.
+        assert!((f64::from(*got) - want).abs() < 16.0 * U, "trajectory {b}: certificate {got:e}, twin {want:e}");
+    }
+    let largest = want.reconstruction.iter().copied().fold(0.0, f64::max);
+    assert!((f64::from(reconstruction.max_abs) - largest).abs() < 16.0 * U, "the largest certificate");
+}
