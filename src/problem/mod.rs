@@ -13,8 +13,7 @@ use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
 use crate::plan::{MemoryPlan, Plan, Spec};
 use crate::solver::{Adjoint, Method, TimeGrid};
-pub(crate) use arrays::{check_finite, from_device, to_device};
-pub(crate) use outcome::read_status;
+pub(crate) use arrays::check_finite;
 pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus};
 use session::{Seed, Session};
 
