@@ -42,7 +42,11 @@ fn every_solver_and_adjoint_matches_the_twin() {
             assert!(loss_error < STATE, "{case}: loss off by {loss_error:e}");
             let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
             assert!(errors.iter().all(|e| *e < GRADIENT), "{case}: dJ/dθ, dJ/dx0 off by {errors:?}");
-            assert_eq!(got.reconstruction.is_some(), adjoint == Adjoint::Backsolve, "{case}: a certificate if and only if");
+            assert_eq!(
+                got.reconstruction.is_some(),
+                adjoint == Adjoint::Backsolve,
+                "{case}: a certificate if and only if"
+            );
             if let Some(reconstruction) = got.reconstruction {
                 for (got, want) in reconstruction.per_trajectory.iter().zip(&want.reconstruction) {
                     assert!((f64::from(*got) - want).abs() < 2e-6, "{case}: certificate {got:e}, twin {want:e}");

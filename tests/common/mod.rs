@@ -6,7 +6,7 @@
 use std::sync::OnceLock;
 
 use costate::reference::{self, Field};
-use costate::{Activation, Adjoint, AdapterRequest, Gpu, Init, Method, Mlp, Parameters, TimeGrid};
+use costate::{Activation, AdapterRequest, Adjoint, Gpu, Init, Method, Mlp, Parameters, TimeGrid};
 use ndarray::{Array2, Array3, ArrayBase, Data, Dimension};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Uniform};
@@ -15,7 +15,9 @@ use rand_pcg::Pcg64;
 /// The device of this process, compiled without runtime checks as users get it.
 pub fn gpu() -> &'static Gpu {
     static GPU: OnceLock<Gpu> = OnceLock::new();
-    GPU.get_or_init(|| Gpu::new(&AdapterRequest::default()).expect("these tests need a Vulkan adapter: run `make setup`"))
+    GPU.get_or_init(|| {
+        Gpu::new(&AdapterRequest::default()).expect("these tests need a Vulkan adapter: run `make setup`")
+    })
 }
 
 /// The same adapter with bounds and loop checks in every kernel.
