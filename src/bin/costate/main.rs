@@ -54,6 +54,9 @@ fn usage(error: &clap::Error) -> ExitCode {
         let _ = error.print();
         return ExitCode::SUCCESS;
     }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return fail("a subcommand is missing; `costate --help` lists them", USAGE);
+    }
     let text = error.to_string();
     // After the sentence come a tip, the usage and a pointer to the help, each after an empty line.
     let (sentence, rest) = text.split_once("\n\n").unwrap_or((&text, ""));

@@ -95,11 +95,9 @@ pub(crate) fn make_folder(path: &Path) -> Result<PathBuf> {
 
 /// Creates a file that is gone at once.
 fn probe(folder: &Path) -> io::Result<()> {
-    tempfile::Builder::new().prefix(".costate-").suffix(".tmp").tempfile_in(folder).map_err(|e| {
-        // The temporary name would only confuse.
-        e.kind().into()
-    })?;
-    Ok(())
+    let made = tempfile::Builder::new().prefix(".costate-").suffix(".tmp").tempfile_in(folder);
+    // The temporary name in the message would only confuse.
+    made.map(drop).map_err(|e| io::Error::from(e.kind()))
 }
 
 /// The buffers of a run as a JSON object: bytes by name, and their `total`.
@@ -166,7 +164,7 @@ pub(crate) fn table<const N: usize>(
     for column in table.column_iter_mut().skip(N.saturating_sub(right)) {
         column.set_cell_alignment(CellAlignment::Right);
     }
-    table.to_string()
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
 }
 
 #[cfg(test)]

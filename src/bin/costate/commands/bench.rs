@@ -186,7 +186,7 @@ fn show(global: &Global, results: &Results<'_>) -> Result<()> {
             row.batch.to_string(),
             format!("{:.4}", row.seconds),
             output::prefixed(row.trajectory_steps_per_second),
-            format!("{:.1}", row.gflops),
+            format!("{:.2}", row.gflops),
             output::bytes(row.device_bytes),
         ]
     });
