@@ -21,10 +21,10 @@ struct StepCall {
 
 var<immediate> call: StepCall;
 
-// First trajectory of this invocation; the others follow at distances of WORKGROUP.
+// First trajectory of this invocation; the others follow it.
 var<private> first: u32;
 
 /// Index of private element q in a buffer [dim, stride].
 fn element(q: u32) -> u32 {
-    return (q / TRAJECTORIES) * call.stride + first + (q % TRAJECTORIES) * WORKGROUP;
+    return (q / TRAJECTORIES) * call.stride + first + q % TRAJECTORIES;
 }

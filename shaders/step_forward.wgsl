@@ -27,7 +27,7 @@ fn observe(slot: u32) {
 /// Notes the first step at whose end a trajectory is not finite.
 fn check(n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        let b = first + (q % TRAJECTORIES) * WORKGROUP;
+        let b = first + q % TRAJECTORIES;
         if (!is_finite(x[q]) && status[b] == 0u) {
             status[b] = FORWARD_NON_FINITE | n;
         }
@@ -36,7 +36,7 @@ fn check(n: u32) {
 
 @compute @workgroup_size(WORKGROUP)
 fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    first = call.first_trajectory + group.x * (TRAJECTORIES * WORKGROUP) + local;
+    first = call.first_trajectory + (group.x * WORKGROUP + local) * TRAJECTORIES;
     lane = local;
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];

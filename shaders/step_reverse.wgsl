@@ -13,7 +13,7 @@
 @group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
 @group(0) @binding(4) var<storage, read> observed: array<f32>;
 @group(0) @binding(5) var<storage, read_write> status: array<u32>;
-@group(0) @binding(6) var<storage, read_write> scratch: array<f32>;
+@group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
 @group(0) @binding(7) var<storage, read> summary: array<f32>;
 
 // Adjoint; cotangent K_i of a stage.
@@ -22,7 +22,7 @@ var<private> cotangent: array<f32, COMPONENTS>;
 // Trajectories that take part, and those that met a non-finite value in this step.
 var<private> alive: array<bool, TRAJECTORIES>;
 var<private> bad: array<bool, TRAJECTORIES>;
-// Scratch row of trajectory 0 of this invocation in the current evaluation.
+// Scratch row of this invocation in the current evaluation, in units of Lanes; so are call.rows and call.tile.
 var<private> scratch_row: u32;
 
 /// The value that goes to scratch: zero for trajectories that take no part, so that they add nothing to dJ/dtheta.
@@ -62,7 +62,7 @@ fn check(n: u32) {
     }
     for (var r = 0u; r < TRAJECTORIES; r++) {
         if (bad[r] && alive[r]) {
-            status[first + r * WORKGROUP] = REVERSE_NON_FINITE | n;
+            status[first + r] = REVERSE_NON_FINITE | n;
         }
         alive[r] = alive[r] && !bad[r];
     }
@@ -70,11 +70,11 @@ fn check(n: u32) {
 
 @compute @workgroup_size(WORKGROUP)
 fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let in_tile = group.x * (TRAJECTORIES * WORKGROUP) + local;
-    first = call.first_trajectory + in_tile;
+    let in_tile = group.x * WORKGROUP + local;
+    first = call.first_trajectory + in_tile * TRAJECTORIES;
     lane = local;
     for (var r = 0u; r < TRAJECTORIES; r++) {
-        let b = first + r * WORKGROUP;
+        let b = first + r;
         alive[r] = b < call.batch && status[b] == 0u;
     }
     for (var q = 0u; q < COMPONENTS; q++) {

@@ -6,7 +6,10 @@
 //!
 //! The inputs of a layer are copied to named values, so that the inner product runs over registers or constant offsets;
 //! one load of a weight serves all trajectories. A loop goes over the outputs: unrolling it too costs compile time and
-//! gains nothing. Wide layers take their inputs block by block.
+//! gains nothing. Wide layers take their inputs block by block. Since the inputs are named before any output is
+//! written, one array per trajectory holds the activations of all layers in turn. One array for all trajectories would
+//! do as well, but llvmpipe's compile time grows with the square of an array's length (each element is zeroed by an
+//! instruction of its own, and the coroutine pass compares them pair by pair).
 
 use std::fmt::Write as _;
 
@@ -14,11 +17,11 @@ use crate::plan::{BLOCK, FieldLayout, Lane, LayerLayout, Packed, WeightFetch};
 
 /// Where a product reads its inputs.
 #[derive(Clone, Copy)]
-enum Source<'a> {
-    /// A private array, element `(k, r)` at `k * TRAJECTORIES + r`.
-    Private(&'a str),
-    /// Scratch units from this one on.
-    Scratch(usize),
+enum Source {
+    /// `argument`, whose element `(k, r)` is at `k * TRAJECTORIES + r`; followed by the time if the field takes it.
+    Argument,
+    /// `hidden_r`, one private array per trajectory.
+    Hidden,
 }
 
 /// Generates the field's functions.
@@ -38,19 +41,16 @@ impl<'a> MlpText<'a> {
     /// `mlp_eval`, for the forward pass.
     pub(super) fn forward(mut self) -> String {
         let layers = &self.layout.layers;
-        let width = layers.iter().map(|l| Packed::padded(l.forward.rows)).max().unwrap_or(1);
         self.privates(layers.iter().map(|l| l.forward));
-        for name in ["hidden_0", "hidden_1"].iter().take(layers.len() - 1) {
-            self.line(0, &format!("var<private> {name}: array<f32, {}>;", width * self.r()));
-        }
         self.line(0, "\nfn mlp_eval(t: f32) {");
         for (l, layer) in layers.iter().enumerate() {
             let last = l + 1 == layers.len();
-            let from = if l == 0 { "argument".to_owned() } else { format!("hidden_{}", (l + 1) % 2) };
-            let to = if last { "value".to_owned() } else { format!("hidden_{}", l % 2) };
             self.comment(l, layer);
-            self.product(layer.forward, Source::Private(&from), l == 0, |text, r| {
-                text.line(&format!("{to}[j * {}u + {r}u] = {}_value(s{r});", text.r, layer.activation));
+            self.product(layer.forward, source(l), |lines| {
+                for r in 0..lines.r {
+                    let target = if last { lines.component("value", r) } else { format!("hidden_{r}[j]") };
+                    lines.line(&format!("{target} = {}_value(s{r});", layer.activation));
+                }
             });
         }
         self.line(0, "}");
@@ -69,37 +69,39 @@ impl<'a> MlpText<'a> {
     fn record(&mut self) {
         let layers = &self.layout.layers;
         self.line(0, "\nfn mlp_record(t: f32) {");
-        self.line(1, &format!("for (var j = 0u; j < {}u; j++) {{", self.dim));
-        for r in 0..self.r() {
-            let at = self.scratch(layers[0].input_unit, "j", r);
-            let value = format!("argument[j * {}u + {r}u]", self.r());
-            self.line(2, &format!("{at} = keep({value}, {r}u);"));
+        let (dim, time_input) = (self.dim, self.time_input);
+        let mut lines = self.lines(2);
+        push_line(lines.text, 1, &format!("for (var j = 0u; j < {dim}u; j++) {{"));
+        let inputs: Vec<String> = (0..lines.r).map(|r| lines.keep(&lines.component("argument", r), r)).collect();
+        lines.store(layers[0].input_unit, "j", &inputs);
+        push_line(lines.text, 1, "}");
+        lines.depth = 1;
+        if time_input {
+            lines.store(layers[0].input_unit + dim, "0u", &vec!["t".to_owned(); lines.r]);
         }
-        self.line(1, "}");
-        for r in 0..self.r() {
-            if self.time_input {
-                let at = self.scratch(layers[0].input_unit + self.dim, "0u", r);
-                self.line(1, &format!("{at} = t;"));
-            }
-            for layer in layers {
-                let at = self.scratch(layer.input_unit + layer.forward.inputs, "0u", r);
-                self.line(1, &format!("{at} = 1.0;"));
-            }
+        for layer in layers {
+            lines.store(layer.input_unit + layer.forward.inputs, "0u", &vec!["1.0".to_owned(); lines.r]);
         }
         for (l, layer) in layers.iter().enumerate() {
             let next = layers.get(l + 1).map(|n| n.input_unit);
-            let from = if l == 0 { Source::Private("argument") } else { Source::Scratch(layer.input_unit) };
-            self.comment(l, layer);
             let (delta_unit, activation) = (layer.delta_unit, layer.activation);
-            self.product(layer.forward, from, l == 0, |text, r| {
-                text.line(&format!("let a{r} = {activation}_value(s{r});"));
-                let slope = text.scratch(delta_unit, "j", r);
-                text.line(&format!("{slope} = keep({activation}_slope(s{r}, a{r}), {r}u);"));
-                let target = match next {
-                    Some(unit) => format!("{} = keep(a{r}, {r}u)", text.scratch(unit, "j", r)),
-                    None => format!("value[j * {}u + {r}u] = a{r}", text.r),
-                };
-                text.line(&format!("{target};"));
+            self.comment(l, layer);
+            self.product(layer.forward, source(l), |lines| {
+                for r in 0..lines.r {
+                    let value = format!("{activation}_value(s{r})");
+                    let kept = if next.is_some() { lines.keep(&value, r) } else { value };
+                    lines.line(&format!("let a{r} = {kept};"));
+                }
+                let slopes: Vec<String> =
+                    (0..lines.r).map(|r| lines.keep(&format!("{activation}_slope(s{r}, a{r})"), r)).collect();
+                lines.store(delta_unit, "j", &slopes);
+                if let Some(unit) = next {
+                    lines.store(unit, "j", &lines.names("a"));
+                }
+                for r in 0..lines.r {
+                    let target = if next.is_some() { format!("hidden_{r}[j]") } else { lines.component("value", r) };
+                    lines.line(&format!("{target} = a{r};"));
+                }
             });
         }
         self.line(0, "}");
@@ -108,40 +110,34 @@ impl<'a> MlpText<'a> {
     fn backprop(&mut self) {
         let layers = &self.layout.layers;
         self.line(0, "\nfn mlp_backprop() {");
-        let last = layers[layers.len() - 1].delta_unit;
-        self.line(1, &format!("for (var j = 0u; j < {}u; j++) {{", self.dim));
-        for r in 0..self.r() {
-            let at = self.scratch(last, "j", r);
-            self.line(2, &format!("{at} = keep(cotangent[j * {}u + {r}u] * {at}, {r}u);", self.r()));
-        }
-        self.line(1, "}");
+        let dim = self.dim;
+        let mut lines = self.lines(2);
+        push_line(lines.text, 1, &format!("for (var j = 0u; j < {dim}u; j++) {{"));
+        let cotangents: Vec<String> = (0..lines.r).map(|r| lines.component("cotangent", r)).collect();
+        lines.deltas(layers[layers.len() - 1].delta_unit, &cotangents);
+        push_line(lines.text, 1, "}");
         for (l, layer) in layers.iter().enumerate().rev() {
             self.line(1, &format!("// deltas of layer {l} to the cotangents of its inputs"));
             let below = l.checked_sub(1).map(|b| layers[b].delta_unit);
-            self.product(layer.transposed, Source::Scratch(layer.delta_unit), false, |text, r| match below {
-                Some(unit) => {
-                    let at = text.scratch(unit, "j", r);
-                    text.line(&format!("{at} = keep(s{r} * {at}, {r}u);"));
+            self.product(layer.transposed, Source::Hidden, |lines| match below {
+                Some(unit) => lines.deltas(unit, &lines.names("s")),
+                None => {
+                    for r in 0..lines.r {
+                        lines.line(&format!("{} = s{r};", lines.component("value", r)));
+                    }
                 }
-                None => text.line(&format!("value[j * {}u + {r}u] = s{r};", text.r)),
             });
         }
         self.line(0, "}");
     }
 
     /// `s_r = bias + sum_k w[j, k] input[k, r]` for every row j, handed to `finish` for each trajectory r.
-    fn product(
-        &mut self,
-        packed: Packed,
-        source: Source<'_>,
-        first_layer: bool,
-        finish: impl Fn(&mut Lines<'_>, usize),
-    ) {
+    fn product(&mut self, packed: Packed, source: Source, finish: impl Fn(&mut Lines<'_>)) {
         let row = format!("let row = {}u + j * {}u;", packed.offset, packed.stride);
         let rows = format!("for (var j = 0u; j < {}u; j++) {{", packed.rows);
         self.line(1, "{");
         if packed.blocks() == 1 {
-            self.inputs(2, source, packed.inputs, "", first_layer);
+            self.inputs(2, source, packed.inputs, "");
             self.line(2, &rows);
             self.line(3, &row);
             self.weights(3, packed.inputs, packed.bias);
@@ -158,7 +154,7 @@ impl<'a> MlpText<'a> {
             }
             self.line(2, "}");
             self.line(2, &format!("for (var block = 0u; block < {}u; block++) {{", packed.blocks()));
-            self.inputs(3, source, BLOCK, &format!("block * {BLOCK}u + "), first_layer);
+            self.inputs(3, source, BLOCK, &format!("block * {BLOCK}u + "));
             self.line(3, &rows);
             self.line(4, &format!("let row = {}u + j * {}u + block * {BLOCK}u;", packed.offset, packed.stride));
             self.weights(4, BLOCK, None);
@@ -182,18 +178,19 @@ impl<'a> MlpText<'a> {
     }
 
     /// Names the inputs: `i{k}_{r}`. The time is the last input of layer 0.
-    fn inputs(&mut self, depth: usize, source: Source<'_>, count: usize, offset: &str, first_layer: bool) {
+    fn inputs(&mut self, depth: usize, source: Source, count: usize, offset: &str) {
         for k in 0..count {
-            let time = self.time_input && first_layer;
             for r in 0..self.r() {
+                let at = format!("{offset}{k}u");
+                let argument = format!("argument[({at}) * {}u + {r}u]", self.r());
                 let value = match source {
-                    _ if time && offset.is_empty() && k == self.dim => "t".to_owned(),
-                    Source::Private(array) if time && !offset.is_empty() => {
-                        let at = format!("{offset}{k}u");
-                        format!("select({array}[({at}) * {}u + {r}u], t, {at} == {}u)", self.r(), self.dim)
+                    Source::Hidden => format!("hidden_{r}[{at}]"),
+                    Source::Argument if !self.time_input => argument,
+                    Source::Argument if !offset.is_empty() => {
+                        format!("select({argument}, t, {at} == {}u)", self.dim)
                     }
-                    Source::Private(array) => format!("{array}[({offset}{k}u) * {}u + {r}u]", self.r()),
-                    Source::Scratch(unit) => self.scratch(unit, &format!("{offset}{k}u"), r),
+                    Source::Argument if k == self.dim => "t".to_owned(),
+                    Source::Argument => argument,
                 };
                 self.line(depth, &format!("let i{k}_{r} = {value};"));
             }
@@ -234,17 +231,22 @@ impl<'a> MlpText<'a> {
         }
     }
 
-    fn finish(&mut self, depth: usize, finish: &impl Fn(&mut Lines<'_>, usize)) {
-        let r_count = self.r();
-        let mut lines = Lines { text: &mut self.text, depth, r: r_count };
-        for r in 0..r_count {
-            finish(&mut lines, r);
-        }
+    fn finish(&mut self, depth: usize, finish: &impl Fn(&mut Lines<'_>)) {
+        finish(&mut self.lines(depth));
     }
 
-    /// Private variables that the body needs: the lane, and sums of wide layers.
+    fn lines(&mut self, depth: usize) -> Lines<'_> {
+        Lines { depth, r: self.r(), text: &mut self.text }
+    }
+
+    /// Private variables that the body needs: the lane, activations, sums of wide layers.
     fn privates(&mut self, products: impl Iterator<Item = Packed>) {
         self.line(0, "// Number of this invocation in its subgroup.\nvar<private> lane: u32;");
+        let layers = &self.layout.layers;
+        let width = layers.iter().map(|l| Packed::padded(l.forward.rows)).max().unwrap_or(1);
+        for r in 0..self.r() {
+            self.line(0, &format!("var<private> hidden_{r}: array<f32, {width}>;"));
+        }
         if let Some(rows) = products.filter(|p| p.blocks() > 1).map(|p| p.rows).max() {
             self.line(0, &format!("var<private> wide: array<f32, {}>;", rows * self.r()));
         }
@@ -259,16 +261,17 @@ impl<'a> MlpText<'a> {
         self.lane.trajectories as usize
     }
 
-    fn scratch(&self, unit: usize, j: &str, r: usize) -> String {
-        scratch(unit, j, r)
-    }
-
     fn line(&mut self, depth: usize, line: &str) {
         push_line(&mut self.text, depth, line);
     }
 }
 
-/// Appends lines at a fixed depth.
+/// Inputs of layer l.
+fn source(l: usize) -> Source {
+    if l == 0 { Source::Argument } else { Source::Hidden }
+}
+
+/// Appends lines at a fixed depth, for output or unit `j` of all trajectories.
 struct Lines<'t> {
     text: &'t mut String,
     depth: usize,
@@ -280,14 +283,41 @@ impl Lines<'_> {
         push_line(self.text, self.depth, line);
     }
 
-    fn scratch(&self, unit: usize, j: &str, r: usize) -> String {
-        scratch(unit, j, r)
+    /// Component `j` of trajectory r in an array of components.
+    fn component(&self, array: &str, r: usize) -> String {
+        format!("{array}[j * {}u + {r}u]", self.r)
+    }
+
+    /// The value as it goes to scratch.
+    fn keep(&self, value: &str, r: usize) -> String {
+        format!("keep({value}, {r}u)")
+    }
+
+    fn names(&self, name: &str) -> Vec<String> {
+        (0..self.r).map(|r| format!("{name}{r}")).collect()
+    }
+
+    /// Stores one value per trajectory in scratch unit `unit + j`, as one vector: a store costs by the access.
+    fn store(&mut self, unit: usize, j: &str, values: &[String]) {
+        self.line(&format!("scratch[{}] = Lanes({});", scratch(unit, j), values.join(", ")));
+    }
+
+    /// `values * slopes`, the slopes waiting in unit `unit + j`, to that unit and to `hidden`.
+    fn deltas(&mut self, unit: usize, values: &[String]) {
+        self.line(&format!("let slopes = scratch[{}];", scratch(unit, "j")));
+        for (r, value) in values.iter().enumerate() {
+            let slope = if self.r == 1 { "slopes".to_owned() } else { format!("slopes[{r}]") };
+            let kept = self.keep(&format!("{value} * {slope}"), r);
+            self.line(&format!("let d{r} = {kept};"));
+            self.line(&format!("hidden_{r}[j] = d{r};"));
+        }
+        self.store(unit, "j", &self.names("d"));
     }
 }
 
-/// Unit `unit + j` of trajectory r in the current evaluation.
-fn scratch(unit: usize, j: &str, r: usize) -> String {
-    format!("scratch[({unit}u + {j}) * call.rows + scratch_row + {r}u * WORKGROUP]")
+/// Index of unit `unit + j` in the current evaluation, in scratch as an array of `Lanes`.
+fn scratch(unit: usize, j: &str) -> String {
+    format!("({unit}u + {j}) * call.rows + scratch_row")
 }
 
 fn push_line(text: &mut String, depth: usize, line: &str) {

@@ -117,6 +117,12 @@ fn step_files(step: &StepKernel, layout: &FieldLayout) -> Vec<String> {
     for (name, value) in constants {
         let _ = writeln!(header, "const {name}: u32 = {value}u;");
     }
+    // What one invocation reads and writes at once in buffers over trajectories.
+    let lanes = match step.lane.trajectories {
+        1 => "f32".to_owned(),
+        r => format!("vec{r}<f32>"),
+    };
+    let _ = writeln!(header, "alias Lanes = {lanes};");
     let shared =
         [shader!("common"), shader!("activation"), shader!("schedule"), shader!("stages"), shader!("step_call")];
     std::iter::once(header).chain(shared.map(String::from)).collect()

@@ -102,9 +102,9 @@ pub(crate) struct StepCall {
     pub residual: u32,
     /// Number of the dispatch's first step in the whole grid, for the status.
     pub step_number: u32,
-    /// Reverse: distance between scratch units.
+    /// Reverse: distance between scratch units, in groups of the trajectories of an invocation.
     pub rows: u32,
-    /// Reverse: rows of one evaluation.
+    /// Reverse: rows of one evaluation, in the same groups.
     pub tile: u32,
 }
 
