@@ -76,12 +76,12 @@ fn assert_torch_gradient(path: &Path) {
 #[track_caller]
 fn assert_report(report: &Value, adjoint: &str, evaluations: [u64; 2]) {
     assert_keys(report, &KEYS);
-    assert_eq!((&report["method"], &report["adjoint"]), (&"euler".into(), &adjoint.into()));
-    assert_eq!(report["steps"], 4);
-    assert_eq!(report["field_evaluations"]["forward"], evaluations[0]);
-    assert_eq!(report["field_evaluations"]["reverse"], evaluations[1]);
+    assert_eq!((&report["method"], &report["adjoint"]), (&"euler".into(), &adjoint.into()), "names in {report}");
+    assert_eq!(report["steps"], 4, "0.4 in steps of 0.1");
+    assert_eq!(report["field_evaluations"]["forward"], evaluations[0], "evaluations in {report}");
+    assert_eq!(report["field_evaluations"]["reverse"], evaluations[1], "evaluations in {report}");
     let trajectories = serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0});
-    assert_eq!(report["trajectories"], trajectories);
+    assert_eq!(report["trajectories"], trajectories, "all went well");
     let bytes = report["device_bytes"].as_object().unwrap();
     let total: u64 = bytes.iter().filter(|(name, _)| *name != "total").map(|(_, b)| b.as_u64().unwrap()).sum();
     assert_eq!(bytes["total"], total, "the buffers should add up");

@@ -28,6 +28,7 @@ pub(crate) struct Config {
     /// Solver, times and adjoint.
     pub(crate) solve: Solve,
     /// The loss.
+    #[cfg_attr(not(test), expect(dead_code, reason = "there is one kind; reading it refuses any other"))]
     #[serde(default)]
     pub(crate) loss: Loss,
     /// The data set; needed by `train` only.

@@ -44,9 +44,9 @@ impl<'a> Twin<'a> {
     pub(super) fn slopes(&self, seed: u64) -> Result<Slopes> {
         // The stream of the initial states starts at the seed itself.
         let mut rng = Pcg64::seed_from_u64(seed ^ 0x5851_f42d_4c95_7f2d);
-        let theta = Directions::new(&mut rng, &self.theta, self.step(), |theta| self.loss(theta, &self.x0))?;
+        let theta = Directions::new(&mut rng, &self.theta, self.differences(), |theta| self.loss(theta, &self.x0))?;
         let x0: Vec<f64> = self.x0.iter().copied().collect();
-        let x0 = Directions::new(&mut rng, &x0, self.step(), |x0| {
+        let x0 = Directions::new(&mut rng, &x0, self.differences(), |x0| {
             let mut moved = self.x0.clone();
             moved.iter_mut().zip(x0).for_each(|(to, from)| *to = *from);
             self.loss(&self.theta, &moved)
@@ -61,19 +61,38 @@ impl<'a> Twin<'a> {
         Ok(residual.iter().map(|r| r * r).sum::<f64>() / residual.len() as f64)
     }
 
-    /// Length of a difference step: rounding over the step and its fourth power balance, except where kinks must not
-    /// be stepped over.
-    fn step(&self) -> f64 {
+    /// How differences are taken.
+    fn differences(&self) -> Differences {
         let kinks = self.ode.field().layers().iter().any(|l| l.activation == Activation::Relu);
-        if kinks { 1e-6 } else { 1e-4 }
+        // Rounding over the step and the step's fourth power balance, except where kinks must not be stepped over.
+        if kinks {
+            Differences { step: 1e-6, tries: 4 * DIRECTIONS }
+        } else {
+            Differences { step: 1e-4, tries: DIRECTIONS }
+        }
     }
+}
+
+/// Length of a difference step, and how many directions are tried.
+#[derive(Clone, Copy)]
+struct Differences {
+    step: f64,
+    tries: usize,
 }
 
 impl Directions {
     /// Four-point central differences of `loss` at `point`.
-    fn new(rng: &mut Pcg64, point: &[f64], step: f64, loss: impl Fn(&[f64]) -> Result<f64>) -> Result<Self> {
-        let mut found = Vec::with_capacity(DIRECTIONS);
-        for _ in 0..DIRECTIONS {
+    ///
+    /// Where more directions are tried than needed, those are kept along which the inner and the outer two points agree
+    /// best: the others have stepped over a kink and say nothing.
+    fn new(
+        rng: &mut Pcg64,
+        point: &[f64],
+        Differences { step, tries }: Differences,
+        loss: impl Fn(&[f64]) -> Result<f64>,
+    ) -> Result<Self> {
+        let mut found = Vec::with_capacity(tries);
+        for _ in 0..tries {
             let mut direction: Vec<f64> = point.iter().map(|_| StandardNormal.sample(rng)).collect();
             let norm = direction.iter().map(|v: &f64| v * v).sum::<f64>().sqrt();
             direction.iter_mut().for_each(|v| *v /= norm);
@@ -81,11 +100,12 @@ impl Directions {
                 let moved: Vec<f64> = point.iter().zip(&direction).map(|(p, v)| p + h * v).collect();
                 loss(&moved)
             };
-            let near = along(step)? - along(-step)?;
-            let far = along(2.0 * step)? - along(-2.0 * step)?;
-            found.push((direction, (8.0 * near - far) / (12.0 * step)));
+            let near = (along(step)? - along(-step)?) / (2.0 * step);
+            let far = (along(2.0 * step)? - along(-2.0 * step)?) / (4.0 * step);
+            found.push(((near - far).abs(), direction, (4.0 * near - far) / 3.0));
         }
-        Ok(Self(found))
+        found.sort_by(|a, b| a.0.total_cmp(&b.0));
+        Ok(Self(found.into_iter().take(DIRECTIONS).map(|(_, direction, slope)| (direction, slope)).collect()))
     }
 
     /// Largest difference between the slopes and those that `gradient` predicts, over the largest slope.
