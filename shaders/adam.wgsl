@@ -1,5 +1,5 @@
 // Adam with decoupled weight decay (Kingma & Ba 2015; Loshchilov & Hutter 2019). The bias corrections are in `rate` and
-// `correction`, computed on the host in f64. Companion: optimizer.wgsl. Twin: src/train/optimizer.rs.
+// `correction`, computed on the host in f64. Companion: optimizer.wgsl. Twin: tests/training.rs.
 
 @group(0) @binding(3) var<storage, read_write> moment: array<f32>;
 @group(0) @binding(4) var<storage, read_write> second_moment: array<f32>;

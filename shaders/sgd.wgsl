@@ -1,5 +1,5 @@
 // Stochastic gradient descent with momentum, as in PyTorch: v <- decay v + g, theta <- theta - rate v.
-// Companion: optimizer.wgsl. Twin: src/train/optimizer.rs.
+// Companion: optimizer.wgsl. Twin: tests/training.rs.
 
 @group(0) @binding(3) var<storage, read_write> moment: array<f32>;
 

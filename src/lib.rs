@@ -9,6 +9,7 @@ mod problem;
 pub mod reference;
 pub mod solver;
 pub use error::{Error, Result};
+pub mod train;
 pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
 pub use model::{Activation, Init, Layer, Mlp, MlpBuilder, Parameters};
 pub use plan::{Caps, DeviceKind, MemoryPlan, Slot};

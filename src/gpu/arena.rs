@@ -1,6 +1,6 @@
 //! The buffers of a run on the device.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 
 use wgpu::{BufferDescriptor, BufferUsages};
 
@@ -17,6 +17,8 @@ pub(crate) struct Arena {
     gpu: Gpu,
     buffers: HashMap<Slot, wgpu::Buffer>,
     groups: HashMap<(Kernel, Vec<Binding>), wgpu::BindGroup>,
+    /// Submissions that may still be running, oldest first.
+    pub(super) in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Schedule window that the device holds now.
     pub(super) window: Option<usize>,
 }
@@ -24,7 +26,13 @@ pub(crate) struct Arena {
 impl Arena {
     /// Creates every buffer of the plan, filled with zeros.
     pub(crate) fn new(gpu: &Gpu, memory: &MemoryPlan) -> Result<Self> {
-        let mut arena = Self { gpu: gpu.clone(), buffers: HashMap::new(), groups: HashMap::new(), window: None };
+        let mut arena = Self {
+            gpu: gpu.clone(),
+            buffers: HashMap::new(),
+            groups: HashMap::new(),
+            in_flight: VecDeque::new(),
+            window: None,
+        };
         for &(slot, bytes) in memory.entries() {
             let usage = match slot {
                 Slot::Schedule => BufferUsages::UNIFORM,

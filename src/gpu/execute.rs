@@ -1,7 +1,5 @@
 //! Running a program: a plain executor, every decision was made in the plan.
 
-use std::collections::VecDeque;
-
 use super::Arena;
 use crate::error::Result;
 use crate::plan::{Command, Dispatch, Program, Slot};
@@ -26,12 +24,11 @@ struct Recorder<'a> {
     arena: &'a mut Arena,
     encoder: Option<wgpu::CommandEncoder>,
     flops: u64,
-    in_flight: VecDeque<wgpu::SubmissionIndex>,
 }
 
 /// Runs the programs one after the other. Returns when all is submitted, not when it is done.
 pub(crate) fn execute(arena: &mut Arena, programs: &[&Program], windows: &impl Windows) -> Result<()> {
-    let mut recorder = Recorder { arena, encoder: None, flops: 0, in_flight: VecDeque::new() };
+    let mut recorder = Recorder { arena, encoder: None, flops: 0 };
     for command in programs.iter().flat_map(|p| &p.commands) {
         match command {
             Command::Clear(slot) => recorder.clear(*slot)?,
@@ -93,9 +90,9 @@ impl Recorder<'_> {
         let Some(encoder) = self.encoder.take() else { return Ok(()) };
         let gpu = self.arena.gpu().clone();
         let index = gpu.scoped("a submission", 0, || gpu.queue().submit([encoder.finish()]))?;
-        self.in_flight.push_back(index);
-        if self.in_flight.len() >= IN_FLIGHT {
-            gpu.wait(self.in_flight.pop_front())?;
+        self.arena.in_flight.push_back(index);
+        if self.arena.in_flight.len() >= IN_FLIGHT {
+            gpu.wait(self.arena.in_flight.pop_front())?;
         }
         Ok(())
     }

@@ -5,6 +5,8 @@
 
 mod mlp;
 mod outer;
+#[cfg(test)]
+mod tests;
 
 use std::fmt::Write as _;
 

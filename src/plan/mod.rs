@@ -12,6 +12,7 @@ mod schedule;
 mod shape;
 mod solve;
 mod steps;
+mod train;
 
 pub use buffers::{MemoryPlan, Slot};
 pub use caps::{Caps, DeviceKind};
@@ -24,6 +25,7 @@ pub(crate) use reduce::{PARTIAL_RUN, RUN, reduce};
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
 pub(crate) use shape::{Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
+pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
 
 use crate::error::{Error, Result};
 

@@ -119,7 +119,12 @@ impl Plan {
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
                 bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
                 bindings.extend(self.stored(chunk));
-                let call = StepCall { rows: self.shape.rows, tile: tile.count, ..self.step_call(chunk, tile.first)? };
+                let lanes = self.shape.lane.trajectories;
+                let call = StepCall {
+                    rows: self.shape.rows / lanes,
+                    tile: tile.count / lanes,
+                    ..self.step_call(chunk, tile.first)?
+                };
                 let flops = 4 * self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
                 let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(tile.count);

@@ -1,7 +1,7 @@
 //! What the device tests share: one device per process, random problems, the f64 twin of a run, error measures.
 //!
 //! A test that needs an adapter fails when there is none: a suite that skips on a machine without a driver proves nothing.
-#![allow(dead_code, reason = "each test binary uses its own part")]
+#![allow(dead_code, unreachable_pub, reason = "each test binary uses its own part")]
 
 use std::sync::OnceLock;
 

@@ -1,3 +1,5 @@
+//! Reads and rejects run descriptions: every key, every mistake.
+
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 use std::path::Path;

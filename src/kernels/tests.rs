@@ -1,0 +1,281 @@
+//! Is the text of every kernel valid, and does it agree with what the host believes about it?
+//!
+//! A grid of specialisations is parsed and validated with the copy of naga that wgpu compiles with, without a device.
+//! Bindings, layouts and names are read off naga's result, loop trips off the text. Blind to what a driver makes of the
+//! text; tests/kernels.rs compares results.
+
+mod trips;
+
+use wgpu::naga::front::wgsl::parse_str;
+use wgpu::naga::valid::{Capabilities, ValidationFlags, Validator};
+use wgpu::naga::{AddressSpace, Module, StorageAccess, TypeInner};
+
+use super::*;
+use crate::model::{Activation, Mlp};
+use crate::plan::{
+    CALL_WORDS, CertificateCall, CountCall, FinishCall, GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, OptimizerCall,
+    OuterCall, ReduceCall, StepCall, Trips, WINDOW, WeightFetch, write_window,
+};
+use crate::solver::{Method, TimeGrid};
+
+const SCALAR: Lane = Lane { trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
+const PAIR: Lane = Lane { trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
+const VECTOR: Lane = Lane { trajectories: 4, workgroup: 8, fetch: WeightFetch::Broadcast8 };
+
+fn field(dim: usize, hidden: &[usize], activation: Activation, time_input: bool) -> Mlp {
+    Mlp::builder(dim).hidden(hidden, activation).time_input(time_input).build().expect("a valid field")
+}
+
+/// Step kernels over depths, widths (wide ones too), stages, activations, lanes and adjoints.
+fn step_kernels() -> Vec<StepKernel> {
+    let mut kernels = Vec::new();
+    let mut push = |field: &Mlp, stages: u32, lane: Lane| {
+        let adjoints = [Some(Adjoint::Stored), Some(Adjoint::Backsolve), None];
+        kernels.extend(adjoints.map(|adjoint| StepKernel { field: field.clone(), stages, lane, adjoint }));
+    };
+    let small = field(2, &[3], Activation::Tanh, false);
+    for stages in 1..=6 {
+        push(&small, stages, VECTOR);
+        push(&small, stages, SCALAR);
+    }
+    for lane in [SCALAR, PAIR, VECTOR] {
+        for mlp in [
+            field(1, &[], Activation::Tanh, false),
+            field(1, &[1], Activation::Sin, true),
+            field(3, &[7, 5], Activation::Tanh, true),
+            field(2, &[5, 7, 3], Activation::Gelu, false),
+            field(130, &[9], Activation::Tanh, true),
+            field(2, &[150], Activation::Tanh, false),
+            field(129, &[300, 128], Activation::Silu, true),
+        ] {
+            push(&mlp, 2, lane);
+        }
+    }
+    for activation in Activation::ALL {
+        let mlp = Mlp::builder(2).hidden(&[3], activation).output_activation(activation).build();
+        push(&mlp.expect("a valid field"), 1, SCALAR);
+    }
+    kernels
+}
+
+fn kernels() -> Vec<Kernel> {
+    let mut all = vec![
+        Kernel::PackWeights,
+        Kernel::OuterProduct(8),
+        Kernel::OuterProduct(64),
+        Kernel::Reduce,
+        Kernel::LossPartials,
+        Kernel::LossFinish,
+        Kernel::NormPartials,
+        Kernel::Certificate,
+        Kernel::Adam,
+        Kernel::Sgd,
+        Kernel::Gather,
+    ];
+    for step in step_kernels() {
+        if step.adjoint.is_some() {
+            all.push(Kernel::StepReverse(step.clone()));
+        }
+        if step.adjoint != Some(Adjoint::Backsolve) {
+            all.push(Kernel::StepForward(step));
+        }
+    }
+    all
+}
+
+/// Bytes of the numbers that the host sends with a dispatch of this kernel.
+fn call_bytes(kernel: &Kernel) -> usize {
+    match kernel {
+        Kernel::StepForward(_) | Kernel::StepReverse(_) => size_of::<StepCall>(),
+        Kernel::PackWeights | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::OuterProduct(_) => size_of::<OuterCall>(),
+        Kernel::Reduce => size_of::<ReduceCall>(),
+        Kernel::LossPartials => size_of::<LossCall>(),
+        Kernel::LossFinish => size_of::<FinishCall>(),
+        Kernel::Certificate => size_of::<CertificateCall>(),
+        Kernel::Adam | Kernel::Sgd => size_of::<OptimizerCall>(),
+        Kernel::Gather => size_of::<GatherCall>(),
+    }
+}
+
+fn case(kernel: &Kernel) -> String {
+    match kernel {
+        Kernel::StepForward(s) | Kernel::StepReverse(s) => {
+            let (stages, lane) = (s.stages, s.lane);
+            format!("{} of {}, {stages} stages, {lane:?}, {:?}", kernel.name(), s.field.summary(), s.adjoint)
+        }
+        _ => kernel.name().to_owned(),
+    }
+}
+
+fn parsed(kernel: &Kernel) -> (Source, Module) {
+    let source = source(kernel);
+    let module =
+        parse_str(&source.text).unwrap_or_else(|e| panic!("{}: {}", case(kernel), e.emit_to_string(&source.text)));
+    (source, module)
+}
+
+#[test]
+fn every_kernel_is_valid() {
+    let kernels = kernels();
+    assert!(kernels.len() > 100, "only {} kernels", kernels.len());
+    for kernel in &kernels {
+        let (source, module) = parsed(kernel);
+        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES | Capabilities::SUBGROUP);
+        let valid = validator.validate(&module);
+        assert!(valid.is_ok(), "{}: {}", case(kernel), valid.unwrap_err().emit_to_string(&source.text));
+        let entries: Vec<&str> = module.entry_points.iter().map(|e| e.name.as_str()).collect();
+        assert_eq!(entries, [kernel.name()], "{}: entry points", case(kernel));
+        let groups = module.entry_points[0].workgroup_size;
+        let workgroup = match kernel {
+            Kernel::StepForward(s) | Kernel::StepReverse(s) => s.lane.workgroup,
+            Kernel::OuterProduct(workgroup) => *workgroup,
+            Kernel::LossFinish => 1,
+            // src/plan/fold.rs counts groups of 64 for these.
+            _ => 64,
+        };
+        assert_eq!(groups, [workgroup, 1, 1], "{}: workgroup", case(kernel));
+    }
+}
+
+/// The kernels run without subgroup operations where weights are fetched uniformly, and never keep workgroup memory.
+#[test]
+fn only_broadcasts_need_subgroups() {
+    for kernel in kernels() {
+        let broadcasts = matches!(&kernel, Kernel::StepForward(s) | Kernel::StepReverse(s) if s.lane.fetch == WeightFetch::Broadcast8);
+        let (_, module) = parsed(&kernel);
+        let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
+        assert_eq!(valid.is_err(), broadcasts, "{}: subgroup operations", case(&kernel));
+        let workgroup = module.global_variables.iter().any(|(_, v)| v.space == AddressSpace::WorkGroup);
+        assert!(!workgroup, "{}: workgroup memory", case(&kernel));
+    }
+}
+
+#[test]
+fn bindings_are_those_of_the_contract() {
+    for kernel in kernels() {
+        let (source, module) = parsed(&kernel);
+        let mut found: Vec<(u32, Access)> = Vec::new();
+        for (_, variable) in module.global_variables.iter() {
+            let Some(binding) = &variable.binding else { continue };
+            assert_eq!(binding.group, 0, "{}: group of {:?}", case(&kernel), variable.name);
+            let access = match variable.space {
+                AddressSpace::Uniform => Access::Uniform,
+                AddressSpace::Storage { access } if access == StorageAccess::LOAD => Access::Read,
+                AddressSpace::Storage { access } if access == StorageAccess::LOAD | StorageAccess::STORE => {
+                    Access::ReadWrite
+                }
+                space => panic!("{}: {:?} in {space:?}", case(&kernel), variable.name),
+            };
+            found.push((binding.binding, access));
+        }
+        found.sort_by_key(|(number, _)| *number);
+        let expected: Vec<(u32, Access)> = (0..).zip(source.bindings.iter().copied()).collect();
+        assert_eq!(found, expected, "{}: bindings", case(&kernel));
+    }
+}
+
+fn span(module: &Module, inner: &TypeInner) -> u32 {
+    inner.size(module.to_ctx())
+}
+
+#[test]
+fn the_numbers_of_a_dispatch_have_the_hosts_size() {
+    for kernel in kernels() {
+        let (_, module) = parsed(&kernel);
+        let calls: Vec<u32> = module
+            .global_variables
+            .iter()
+            .filter(|(_, v)| v.space == AddressSpace::Immediate)
+            .map(|(_, v)| span(&module, &module.types[v.ty].inner))
+            .collect();
+        assert_eq!(calls, [u32::try_from(call_bytes(&kernel)).expect("small")], "{}", case(&kernel));
+        assert!(call_bytes(&kernel) <= 4 * CALL_WORDS, "{}: {} bytes", case(&kernel), call_bytes(&kernel));
+    }
+}
+
+/// Writes a window with a different value in every place and reads it back at the offsets that naga computed.
+#[test]
+fn the_schedule_has_the_hosts_layout() {
+    let step = StepKernel { field: field(2, &[3], Activation::Tanh, false), stages: 6, lane: SCALAR, adjoint: None };
+    let (_, module) = parsed(&Kernel::StepForward(step));
+    let members = |name: &str| -> (Vec<(String, u32)>, u32) {
+        let found = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).map(|(_, t)| &t.inner);
+        let Some(TypeInner::Struct { members, span }) = found else { panic!("no struct {name}") };
+        (members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset)).collect(), *span)
+    };
+    let (schedule, bytes) = members("Schedule");
+    let (record, record_bytes) = members("Step");
+    let (node, node_bytes) = members("Node");
+    let (coefficient, coefficient_bytes) = members("Coefficient");
+    let offset = |list: &[(String, u32)], name: &str| {
+        list.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no member {name}")).1 as usize
+    };
+
+    let tableau = Method::Tsit5.tableau();
+    let grid = TimeGrid::with_steps(0.5, &[0.75, 2.0], 2.0, WINDOW).expect("a valid grid");
+    let written = write_window(tableau, &grid, 0).expect("a window");
+    assert_eq!(written.len(), bytes as usize, "bytes of the schedule");
+    let word = |at: usize| u32::from_le_bytes(written[at..at + 4].try_into().expect("four bytes"));
+    let number = |at: usize| f64::from(f32::from_bits(word(at)));
+    #[expect(clippy::cast_possible_truncation, reason = "the device has f32")]
+    let rounded = |value: f64| f64::from(value as f32);
+
+    for i in 0..tableau.stages() {
+        let at = offset(&schedule, "nodes") + i * node_bytes as usize;
+        assert_eq!(number(at + offset(&node, "c")), rounded(tableau.c[i]), "c[{i}]");
+        assert_eq!(number(at + offset(&node, "b")), rounded(tableau.b[i]), "b[{i}]");
+        for j in 0..tableau.stages() {
+            // shaders/stages.wgsl has eight coefficients per row.
+            let place = (i * MAX_STAGES + j) * coefficient_bytes as usize;
+            let at = offset(&schedule, "a") + place + offset(&coefficient, "value");
+            assert_eq!(number(at), rounded(tableau.a(i, j)), "a[{i}][{j}]");
+        }
+    }
+    for n in 0..WINDOW {
+        let at = offset(&schedule, "steps") + n * record_bytes as usize;
+        let (start, end) = (grid.times()[n], grid.times()[n + 1]);
+        assert_eq!(number(at + offset(&record, "start")), rounded(start), "start of step {n}");
+        assert_eq!(number(at + offset(&record, "end")), rounded(end), "end of step {n}");
+        assert_eq!(number(at + offset(&record, "h")), rounded(end - start), "h of step {n}");
+        let slot = if n + 1 == WINDOW { 0 } else { NO_SLOT };
+        assert_eq!(word(at + offset(&record, "slot")), slot, "observation of step {n}");
+    }
+}
+
+/// Lavapipe silently leaves all loops of an invocation after 65 535 trips, so the plan's count must not be too low.
+#[test]
+fn the_plan_counts_every_loop_trip() {
+    for step in step_kernels() {
+        let layout = FieldLayout::new(&step.field);
+        let backsolve = step.adjoint == Some(Adjoint::Backsolve);
+        let planned = Trips::new(&layout, step.field.dim(), step.stages, step.lane, backsolve);
+        let check = |kernel: &Kernel, name: &str, per_step: u64| {
+            let text = trips::Trips::new(&source(kernel).text);
+            let run = |steps| text.count(name, &[("call.steps", steps)]);
+            let step = run(2) - run(1);
+            let fixed = run(1) - step;
+            assert!(step <= per_step, "{}: a step takes {step} trips, the plan says {per_step}", case(kernel));
+            assert!(fixed <= planned.fixed, "{}: {fixed} trips, the plan says {}", case(kernel), planned.fixed);
+            // Not so careful that dispatches get short: within a factor of two.
+            assert!(2 * step + 50 >= per_step, "{}: {step} trips, the plan says {per_step}", case(kernel));
+        };
+        check(&Kernel::StepForward(step.clone()), "step_forward", planned.forward_step);
+        if step.adjoint.is_some() {
+            check(&Kernel::StepReverse(step.clone()), "step_reverse", planned.reverse_step);
+        }
+    }
+}
+
+/// The generated body of one tiny field, to be read: a change of the generator shows up as a difference here.
+#[test]
+fn the_generated_text_of_a_tiny_field() {
+    let mlp = field(2, &[3], Activation::Tanh, true);
+    let layout = FieldLayout::new(&mlp);
+    let text = |reverse: bool, lane| {
+        let body = MlpText::new(&layout, mlp.dim(), mlp.time_input(), lane);
+        if reverse { body.reverse() } else { body.forward() }
+    };
+    insta::assert_snapshot!("forward", text(false, SCALAR));
+    insta::assert_snapshot!("reverse", text(true, SCALAR));
+}

@@ -1,0 +1,135 @@
+//! The program of one training iteration: draw, forward, loss, reverse, update. Nothing comes back to the host inside.
+
+use super::buffers::Slot;
+use super::caps::Caps;
+use super::fold::fold;
+use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
+use super::program::{Binding, Command, Program};
+use super::reduce::{PARTIAL_RUN, reduce};
+use super::shape::{Spec, limit};
+use super::solve::{Observe, Plan, summary};
+use super::word;
+use crate::error::Result;
+use crate::solver::Adjoint;
+
+/// Iterations whose summaries the device keeps until the host has read them.
+pub(crate) const HISTORY: u64 = 1024;
+
+/// The data set that minibatches are drawn from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct DataShape {
+    pub series: usize,
+    /// Points per series.
+    pub times: usize,
+    /// Points per sample.
+    pub window: usize,
+}
+
+/// Numbers of one iteration that the host computes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Iteration {
+    pub number: u64,
+    pub update: OptimizerCall,
+}
+
+/// A planned training run.
+#[derive(Clone, Debug)]
+pub(crate) struct TrainPlan {
+    pub pass: Plan,
+    pub data: DataShape,
+    seed: u32,
+    optimizer: Kernel,
+    caps: Caps,
+    /// What does not change between iterations.
+    body: Program,
+}
+
+impl TrainPlan {
+    pub(crate) fn new(spec: Spec, data: DataShape, seed: u32, optimizer: Kernel, caps: &Caps) -> Result<Self> {
+        let mut pass = Plan::new(spec, caps)?;
+        let parameters = u64::from(pass.shape.parameters);
+        let values = data.series as u64 * data.times as u64 * pass.shape.dim;
+        limit(caps, "the data set [series, time, dim]", values * 4, caps.max_binding, "use a part of the data")?;
+        let targets = u64::from(pass.shape.saves) * pass.shape.state_bytes();
+        limit(
+            caps,
+            "the targets of a minibatch [time, dim, batch]",
+            targets,
+            caps.max_binding,
+            "use a smaller batch or window",
+        )?;
+        pass.memory.add(Slot::Data, values);
+        pass.memory.add(Slot::Moment, parameters);
+        if optimizer == Kernel::Adam {
+            pass.memory.add(Slot::SecondMoment, parameters);
+        }
+        pass.memory.add(Slot::History, HISTORY * summary::LEN as u64);
+        let mut body = pass.pack()?;
+        body.extend(pass.forward(Observe::Residual)?);
+        body.extend(pass.loss()?);
+        body.extend(pass.reverse()?);
+        if pass.spec.adjoint == Some(Adjoint::Backsolve) {
+            body.extend(pass.certificate()?);
+        }
+        let mut plan = Self { pass, data, seed, optimizer, caps: caps.clone(), body };
+        plan.body.extend(plan.norm()?);
+        Ok(plan)
+    }
+
+    /// The whole iteration.
+    pub(crate) fn iteration(&self, iteration: Iteration) -> Result<Program> {
+        let mut program = self.gather(iteration.number)?;
+        program.extend(self.body.clone());
+        let parameters = u64::from(self.pass.shape.parameters);
+        let mut bindings = [Slot::Theta, Slot::Gradient, Slot::Summary, Slot::Moment].map(Binding::from).to_vec();
+        if self.optimizer == Kernel::Adam {
+            bindings.push(Slot::SecondMoment.into());
+        }
+        let groups = fold(parameters, 64, &self.caps)?;
+        program.dispatch(self.optimizer.clone(), bindings, groups, &iteration.update, 8 * parameters);
+        let bytes = summary::LEN as u64 * 4;
+        let offset = iteration.number % HISTORY * bytes;
+        program.commands.push(Command::Copy { from: Slot::Summary, to: Slot::History, offset, bytes });
+        Ok(program)
+    }
+
+    /// Draws the minibatch: initial states and targets.
+    fn gather(&self, iteration: u64) -> Result<Program> {
+        let DataShape { series, times, window } = self.data;
+        let shape = &self.pass.shape;
+        let call = GatherCall {
+            seed: self.seed,
+            // A counter that wraps after 2^32 iterations.
+            iteration: (iteration & u64::from(u32::MAX)) as u32,
+            batch: shape.batch,
+            stride: shape.stride,
+            dim: word(shape.dim, "components")?,
+            series: word(series as u64, "series")?,
+            times: word(times as u64, "points")?,
+            window: word(window as u64, "points")?,
+            in_order: u32::from(self.in_order()),
+        };
+        let bindings = [Slot::Data, Slot::Initial, Slot::Observed].map(Binding::from).to_vec();
+        let mut program = Program::default();
+        let work = u64::from(shape.batch) * shape.dim * window as u64;
+        program.dispatch(Kernel::Gather, bindings, fold(shape.batch.into(), 64, &self.caps)?, &call, work);
+        Ok(program)
+    }
+
+    /// True if every iteration takes the whole data set, so that nothing is drawn.
+    pub(crate) fn in_order(&self) -> bool {
+        self.pass.shape.batch as usize == self.data.series && self.data.window == self.data.times
+    }
+
+    /// Squared norm of the gradient, for clipping and to see whether it is finite.
+    fn norm(&self) -> Result<Program> {
+        let mut program = Program::default();
+        let count = u64::from(self.pass.shape.parameters);
+        let rows = count.div_ceil(PARTIAL_RUN);
+        let call = CountCall { count: self.pass.shape.parameters };
+        let bindings = [Slot::Gradient, Slot::Sums].map(Binding::from).to_vec();
+        program.dispatch(Kernel::NormPartials, bindings, fold(rows, 64, &self.caps)?, &call, count);
+        reduce(&mut program, &self.caps, Slot::Sums, rows, 1, 0, Slot::Summary, summary::NORM)?;
+        Ok(program)
+    }
+}

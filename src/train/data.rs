@@ -1,0 +1,72 @@
+//! Data sets that are kept on the device.
+
+use ndarray::{Array3, ArrayView3, s};
+
+use crate::error::{Error, Result};
+use crate::problem::check_finite;
+
+/// Observed series of one system: values `[series, time, dim]` at common times.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataSet {
+    times: Vec<f64>,
+    values: Array3<f32>,
+}
+
+impl DataSet {
+    /// Takes values `[series, time, dim]` at the given times.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if the number of times does not fit, [`Error::Invalid`] for fewer than two times, times out of
+    /// order or no series, [`Error::NonFiniteData`] for NaN and infinities.
+    pub fn new(times: &[f64], values: ArrayView3<'_, f32>) -> Result<Self> {
+        if values.shape()[1] != times.len() {
+            return Err(Error::shape(
+                "data",
+                values.shape(),
+                format!("[series, {}, dim]", times.len()),
+                "give one point per time",
+            ));
+        }
+        if times.len() < 2 || values.is_empty() {
+            return Err(Error::invalid(
+                "data",
+                format!("shape {:?}", values.shape()),
+                "give at least one series of two points",
+            ));
+        }
+        if let Some(i) = (1..times.len()).find(|&i| !(times[i] > times[i - 1] && times[i].is_finite())) {
+            return Err(Error::invalid(
+                format!("time {i} of the data"),
+                format!("{} after {}", times[i], times[i - 1]),
+                "give finite, strictly rising times",
+            ));
+        }
+        check_finite("data", &values)?;
+        Ok(Self { times: times.to_vec(), values: values.as_standard_layout().into_owned() })
+    }
+
+    /// The common times.
+    #[must_use]
+    pub fn times(&self) -> &[f64] {
+        &self.times
+    }
+
+    /// Values, `[series, time, dim]`.
+    #[must_use]
+    pub fn values(&self) -> ArrayView3<'_, f32> {
+        self.values.view()
+    }
+
+    /// The first point of each series, `[series, dim]`.
+    #[must_use]
+    pub fn initial_states(&self) -> ndarray::Array2<f32> {
+        self.values.slice(s![.., 0, ..]).to_owned()
+    }
+
+    /// True if the times are equally spaced up to a millionth of the spacing.
+    #[must_use]
+    pub fn is_uniform(&self) -> bool {
+        let step = (self.times[self.times.len() - 1] - self.times[0]) / (self.times.len() - 1) as f64;
+        self.times.windows(2).all(|w| (w[1] - w[0] - step).abs() <= 1e-6 * step)
+    }
+}

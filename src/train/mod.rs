@@ -1,0 +1,11 @@
+//! Training: data sets on the device, options, the loop.
+
+mod data;
+mod draw;
+mod options;
+mod trainer;
+
+pub use data::DataSet;
+pub use draw::draw;
+pub use options::{Optimizer, Schedule, Steps, TrainOptions};
+pub use trainer::{Record, Trainer};

@@ -1,0 +1,206 @@
+//! What a training run is told.
+
+use crate::error::{Error, Result};
+use crate::plan::{Kernel, OptimizerCall};
+use crate::solver::{Adjoint, Method};
+
+/// The rule that updates the parameters.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Optimizer {
+    /// Adam (Kingma & Ba 2015), as PyTorch computes it.
+    Adam {
+        /// Decay of the first moment.
+        beta1: f64,
+        /// Decay of the second moment.
+        beta2: f64,
+        /// Added to the root of the second moment.
+        epsilon: f64,
+    },
+    /// Stochastic gradient descent, `v ← momentum v + g`, `θ ← θ − rate v`.
+    Sgd {
+        /// Momentum; 0 for plain descent.
+        momentum: f64,
+    },
+}
+
+impl Default for Optimizer {
+    fn default() -> Self {
+        Self::Adam { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 }
+    }
+}
+
+/// How the learning rate changes over the run.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[non_exhaustive]
+pub enum Schedule {
+    /// The same rate throughout.
+    #[default]
+    Constant,
+    /// Half a cosine from the learning rate to `final_rate` (Loshchilov & Hutter 2017).
+    Cosine {
+        /// Rate of the last iteration.
+        final_rate: f64,
+    },
+    /// A geometric sequence from the learning rate to `final_rate`.
+    Exponential {
+        /// Rate of the last iteration, above 0.
+        final_rate: f64,
+    },
+}
+
+/// How the interval between neighbouring data points is cut into steps.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Steps {
+    /// Steps of at most this length.
+    Step(f64),
+    /// This many equal steps.
+    PerInterval(usize),
+}
+
+/// Everything about a training run except field, start and data.
+#[derive(Clone, Debug, PartialEq)]
+pub struct TrainOptions {
+    /// Trajectories per minibatch.
+    pub batch: usize,
+    /// Points per sample, the initial state included; 0 for whole series.
+    pub window: usize,
+    /// Length of the run: the learning-rate schedule ends there.
+    pub iterations: u64,
+    /// The update rule.
+    pub optimizer: Optimizer,
+    /// Learning rate at the start.
+    pub learning_rate: f64,
+    /// Course of the learning rate.
+    pub schedule: Schedule,
+    /// Decoupled weight decay (AdamW): θ shrinks by `rate × weight_decay` in each iteration.
+    pub weight_decay: f64,
+    /// Largest norm of the gradient; a larger one is scaled down.
+    pub clip_norm: Option<f64>,
+    /// Seed of the minibatch draws.
+    pub seed: u64,
+    /// The solver.
+    pub method: Method,
+    /// The way to the gradient.
+    pub adjoint: Adjoint,
+    /// Steps between data points.
+    pub steps: Steps,
+}
+
+impl Default for TrainOptions {
+    fn default() -> Self {
+        Self {
+            batch: 64,
+            window: 0,
+            iterations: 1000,
+            optimizer: Optimizer::default(),
+            learning_rate: 1e-3,
+            schedule: Schedule::default(),
+            weight_decay: 0.0,
+            clip_norm: None,
+            seed: 0,
+            method: Method::default(),
+            adjoint: Adjoint::default(),
+            steps: Steps::PerInterval(1),
+        }
+    }
+}
+
+impl TrainOptions {
+    /// Refuses numbers that make no sense.
+    pub(super) fn check(&self) -> Result<()> {
+        let positive = |name: &str, value: f64| {
+            if value.is_finite() && value > 0.0 {
+                Ok(())
+            } else {
+                Err(Error::invalid(name, value.to_string(), "use a finite number > 0"))
+            }
+        };
+        let fraction = |name: &str, value: f64| {
+            if (0.0..1.0).contains(&value) {
+                Ok(())
+            } else {
+                Err(Error::invalid(name, value.to_string(), "use a number in [0, 1)"))
+            }
+        };
+        if self.iterations == 0 {
+            return Err(Error::invalid("iterations", "0", "use at least 1"));
+        }
+        positive("learning rate", self.learning_rate)?;
+        match self.optimizer {
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                fraction("beta1", beta1)?;
+                fraction("beta2", beta2)?;
+                positive("epsilon", epsilon)?;
+            }
+            Optimizer::Sgd { momentum } => fraction("momentum", momentum)?,
+        }
+        match self.schedule {
+            Schedule::Constant => {}
+            Schedule::Cosine { final_rate } if final_rate == 0.0 => {}
+            Schedule::Cosine { final_rate } | Schedule::Exponential { final_rate } => {
+                positive("final learning rate", final_rate)?;
+            }
+        }
+        if let Some(clip) = self.clip_norm {
+            positive("gradient norm to clip at", clip)?;
+        }
+        if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
+            return Err(Error::invalid("weight decay", self.weight_decay.to_string(), "use a finite number ≥ 0"));
+        }
+        Ok(())
+    }
+
+    /// Learning rate of an iteration, from 0.
+    #[must_use]
+    pub fn rate(&self, iteration: u64) -> f64 {
+        let last = self.iterations.saturating_sub(1).max(1);
+        let progress = iteration.min(last) as f64 / last as f64;
+        match self.schedule {
+            Schedule::Constant => self.learning_rate,
+            Schedule::Cosine { final_rate } => {
+                let share = 0.5 * (1.0 + (std::f64::consts::PI * progress).cos());
+                final_rate + (self.learning_rate - final_rate) * share
+            }
+            Schedule::Exponential { final_rate } => {
+                self.learning_rate * (final_rate / self.learning_rate).powf(progress)
+            }
+        }
+    }
+
+    /// The kernel of the update rule.
+    pub(super) fn kernel(&self) -> Kernel {
+        match self.optimizer {
+            Optimizer::Adam { .. } => Kernel::Adam,
+            Optimizer::Sgd { .. } => Kernel::Sgd,
+        }
+    }
+
+    /// The numbers of an update: bias corrections in f64, rounded once.
+    #[expect(clippy::cast_possible_truncation, reason = "rounded once for the device")]
+    pub(super) fn update(&self, iteration: u64, parameters: u32) -> OptimizerCall {
+        let rate = self.rate(iteration);
+        let common = OptimizerCall {
+            count: parameters,
+            rate: rate as f32,
+            shrink: (1.0 - rate * self.weight_decay) as f32,
+            clip: self.clip_norm.map_or(f32::INFINITY, |c| c as f32),
+            ..OptimizerCall::default()
+        };
+        match self.optimizer {
+            Optimizer::Adam { beta1, beta2, epsilon } => {
+                let power = i32::try_from(iteration + 1).unwrap_or(i32::MAX);
+                OptimizerCall {
+                    rate: (rate / (1.0 - beta1.powi(power))) as f32,
+                    decay: beta1 as f32,
+                    second_decay: beta2 as f32,
+                    correction: (1.0 / (1.0 - beta2.powi(power)).sqrt()) as f32,
+                    epsilon: epsilon as f32,
+                    ..common
+                }
+            }
+            Optimizer::Sgd { momentum } => OptimizerCall { decay: momentum as f32, ..common },
+        }
+    }
+}

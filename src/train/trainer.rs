@@ -1,0 +1,274 @@
+//! The training loop: the host only schedules, everything stays on the device.
+
+use std::collections::VecDeque;
+
+use super::data::DataSet;
+use super::options::{Steps, TrainOptions};
+use crate::error::{Error, Result};
+use crate::gpu::{Arena, Gpu, Readback, execute, read};
+use crate::model::Parameters;
+use crate::plan::{DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary, write_window};
+use crate::solver::TimeGrid;
+
+/// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
+const RECORDED: u64 = 32;
+/// Iterations after which the summaries start their way to the host.
+const REPORTED: u64 = HISTORY / 4;
+
+/// What one iteration measured, before its update.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Record {
+    /// Number of the iteration, from 0.
+    pub iteration: u64,
+    /// Mean squared error of the minibatch; NaN if no trajectory took part.
+    pub loss: f32,
+    /// Trajectories that took part; the others met a non-finite value.
+    pub trajectories: u32,
+    /// Largest |x̂(t0) − x(t0)| of the minibatch; 0 if the adjoint does not reconstruct.
+    pub drift_max: f32,
+    /// Mean over the trajectories of their largest component of |x̂(t0) − x(t0)|.
+    pub drift_mean: f32,
+    /// L2 norm of dJ/dθ before clipping. An update with a norm that is not finite is skipped.
+    pub gradient_norm: f32,
+}
+
+/// Trains the parameters of a field on a data set.
+///
+/// Each iteration draws a minibatch of windows on the device, integrates, measures the mean squared error at every
+/// data point after the first, goes back for the gradient and updates the parameters. The data set, states, adjoints,
+/// parameters and moments stay on the device; summaries of the iterations come back now and then, asynchronously.
+///
+/// ```
+/// use costate::train::{DataSet, TrainOptions, Trainer};
+/// use costate::{Activation, AdapterRequest, Gpu, Init, Mlp, Parameters};
+/// use ndarray::Array3;
+///
+/// // One decaying exponential, seen at 20 times.
+/// let times: Vec<f64> = (0..20).map(|i| 0.1 * f64::from(i)).collect();
+/// let values = Array3::from_shape_fn((1, 20, 1), |(_, i, _)| (-times[i]).exp() as f32);
+/// let data = DataSet::new(&times, values.view())?;
+///
+/// let gpu = Gpu::new(&AdapterRequest::default())?;
+/// let field = Mlp::builder(1).hidden(&[8], Activation::Tanh).build()?;
+/// let theta = Parameters::init(&field, Init::Xavier, 0)?;
+/// let options = TrainOptions { batch: 16, window: 5, iterations: 200, learning_rate: 0.02, ..TrainOptions::default() };
+/// let mut trainer = Trainer::new(&gpu, &theta, &data, options)?;
+/// trainer.advance(200)?;
+/// let records = trainer.finish()?;
+/// assert!(records[199].loss < 0.1 * records[0].loss);
+/// let trained = trainer.parameters()?;
+/// # assert_ne!(trained, theta);
+/// # Ok::<(), costate::Error>(())
+/// ```
+#[derive(Debug)]
+pub struct Trainer {
+    plan: TrainPlan,
+    options: TrainOptions,
+    arena: Arena,
+    /// Iterations submitted so far.
+    iteration: u64,
+    /// Iterations whose summaries are on their way or here.
+    reported: u64,
+    pending: VecDeque<Pending>,
+    arrived: Vec<Record>,
+}
+
+/// Summaries on their way.
+#[derive(Debug)]
+struct Pending {
+    first: u64,
+    readback: Readback,
+}
+
+impl Trainer {
+    /// Plans the run, allocates every buffer and uploads data and parameters.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] for options that make no sense or do not fit the data, [`Error::LimitExceeded`] if the run
+    /// does not fit the device, and device errors.
+    pub fn new(gpu: &Gpu, theta: &Parameters, data: &DataSet, options: TrainOptions) -> Result<Self> {
+        options.check()?;
+        let field = theta.field();
+        let [series, times, dim] = data.values().dim().into();
+        if dim != field.dim() {
+            return Err(Error::shape(
+                "data",
+                &[series, times, dim],
+                format!("[series, time, {}]", field.dim()),
+                "use data with one component per state of the field",
+            ));
+        }
+        let window = if options.window == 0 { times } else { options.window };
+        let grid = window_grid(data, window, &options, field.time_input())?;
+        let spec = Spec {
+            field: field.clone(),
+            method: options.method,
+            grid,
+            adjoint: Some(options.adjoint),
+            batch: options.batch,
+        };
+        // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.
+        let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
+        let shape = DataShape { series, times, window };
+        #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits above")]
+        let plan = TrainPlan::new(spec, shape, seed as u32, options.kernel(), gpu.caps())?;
+        let arena = Arena::new(gpu, &plan.pass.memory)?;
+        let layout = &plan.pass.shape.layout;
+        arena.upload(Slot::PackTable, &layout.pack_table(field))?;
+        arena.upload(Slot::Blocks, &layout.gradient_blocks(field))?;
+        arena.upload(Slot::Theta, theta.as_slice())?;
+        let values: Vec<f32> = data.values().iter().copied().collect();
+        arena.upload(Slot::Data, &values)?;
+        Ok(Self { plan, options, arena, iteration: 0, reported: 0, pending: VecDeque::new(), arrived: Vec::new() })
+    }
+
+    /// Runs `iterations` more iterations. Returns when they are submitted; the device may still be at work.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn advance(&mut self, iterations: u64) -> Result<()> {
+        let end = self.iteration + iterations;
+        while self.iteration < end {
+            let count = RECORDED.min(end - self.iteration).min(self.reported + REPORTED - self.iteration);
+            let programs = (self.iteration..self.iteration + count)
+                .map(|number| {
+                    let update = self.options.update(number, self.plan.pass.shape.parameters);
+                    self.plan.iteration(Iteration { number, update })
+                })
+                .collect::<Result<Vec<Program>>>()?;
+            let Spec { method, grid, .. } = &self.plan.pass.spec;
+            let windows = |index: usize| write_window(method.tableau(), grid, index);
+            execute(&mut self.arena, &programs.iter().collect::<Vec<_>>(), &windows)?;
+            self.iteration += count;
+            if self.iteration == self.reported + REPORTED {
+                self.report()?;
+                self.collect()?;
+            }
+        }
+        Ok(())
+    }
+
+    /// The records that have arrived since the last call, in order, without waiting for the device.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn records(&mut self) -> Result<Vec<Record>> {
+        if self.pending.is_empty() {
+            self.report()?;
+        }
+        self.collect()?;
+        Ok(std::mem::take(&mut self.arrived))
+    }
+
+    /// Waits for everything submitted and returns the records that were not fetched yet.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn finish(&mut self) -> Result<Vec<Record>> {
+        self.report()?;
+        while let Some(Pending { first, readback }) = self.pending.pop_front() {
+            let values = readback.take()?;
+            self.decode(first, &values);
+        }
+        Ok(std::mem::take(&mut self.arrived))
+    }
+
+    /// The parameters after everything submitted so far; waits for it.
+    ///
+    /// # Errors
+    /// Device errors; [`Error::NonFiniteData`] if training drove a parameter out of the finite numbers.
+    pub fn parameters(&self) -> Result<Parameters> {
+        let values = read(&self.arena, Slot::Theta, u64::from(self.plan.pass.shape.parameters))?;
+        Parameters::from_flat(&self.plan.pass.spec.field, values)
+    }
+
+    /// Iterations submitted so far.
+    #[must_use]
+    pub fn iteration(&self) -> u64 {
+        self.iteration
+    }
+
+    /// The steps of one sample.
+    #[must_use]
+    pub fn grid(&self) -> &TimeGrid {
+        &self.plan.pass.spec.grid
+    }
+
+    /// Every byte that the run keeps on the device.
+    #[must_use]
+    pub fn memory_plan(&self) -> &MemoryPlan {
+        &self.plan.pass.memory
+    }
+
+    /// Starts to read the summaries that are not on their way yet.
+    fn report(&mut self) -> Result<()> {
+        let record = summary::LEN as u64 * 4;
+        while self.reported < self.iteration {
+            let place = self.reported % HISTORY;
+            let count = (self.iteration - self.reported).min(HISTORY - place);
+            let readback = Readback::start(&self.arena, Slot::History, place * record, count * record)?;
+            self.pending.push_back(Pending { first: self.reported, readback });
+            self.reported += count;
+        }
+        Ok(())
+    }
+
+    /// Takes the summaries that have arrived.
+    fn collect(&mut self) -> Result<()> {
+        while let Some(pending) = self.pending.front_mut() {
+            let Some(values) = pending.readback.try_take()? else { break };
+            let first = pending.first;
+            self.pending.pop_front();
+            self.decode(first, &values);
+        }
+        Ok(())
+    }
+
+    fn decode(&mut self, first: u64, values: &[f32]) {
+        for (iteration, record) in (first..).zip(values.chunks(summary::LEN)) {
+            let count = record[summary::TRAJECTORIES];
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below 2^32")]
+            let trajectories = count as u32;
+            self.arrived.push(Record {
+                iteration,
+                // Without a trajectory there is no mean.
+                loss: if trajectories == 0 { f32::NAN } else { record[summary::LOSS] },
+                trajectories,
+                drift_max: record[summary::DRIFT as usize],
+                drift_mean: record[summary::DRIFT as usize + 1] / count.max(1.0),
+                gradient_norm: record[summary::NORM as usize].sqrt(),
+            });
+        }
+    }
+}
+
+/// The grid of one sample: from its first point through all others.
+fn window_grid(data: &DataSet, window: usize, options: &TrainOptions, time_input: bool) -> Result<TimeGrid> {
+    let times = data.times();
+    if window < 2 || window > times.len() {
+        return Err(Error::invalid(
+            "window",
+            format!("{window} points"),
+            format!("use 2 to {} points, or 0 for whole series", times.len()),
+        ));
+    }
+    if window < times.len() && !data.is_uniform() {
+        return Err(Error::invalid(
+            "window",
+            format!("{window} of {} points at unequally spaced times", times.len()),
+            "windows share one time grid: resample the data to equal spacing, or use whole series (window 0)",
+        ));
+    }
+    if window < times.len() && time_input {
+        return Err(Error::invalid(
+            "window",
+            format!("{window} of {} points for a field that takes the time as input", times.len()),
+            "windows start at different times but share one time grid: use whole series (window 0) or no time input",
+        ));
+    }
+    let (t0, t1) = (times[0], times[window - 1]);
+    match options.steps {
+        Steps::Step(step) => TimeGrid::with_step(t0, &times[1..window], t1, step),
+        Steps::PerInterval(steps) => TimeGrid::with_steps(t0, &times[1..window], t1, steps),
+    }
+}

@@ -1,0 +1,112 @@
+//! Does every plan keep the limits that it was made for, or say which one it cannot keep?
+//!
+//! Problems and limits are drawn at random; plans are made through the public `memory_plan`, so nothing is allocated and
+//! no kernel compiled. Blind to whether the plan is any good: speed is a matter for the benchmarks.
+
+mod common;
+
+use common::gpu;
+use costate::{Activation, Adjoint, Caps, Error, MemoryPlan, Method, Mlp, NeuralOde, Slot, TimeGrid};
+use proptest::prelude::*;
+
+#[derive(Clone, Debug)]
+struct Problem {
+    dim: usize,
+    hidden: Vec<usize>,
+    time_input: bool,
+    method: Method,
+    adjoint: Adjoint,
+    steps: usize,
+    saves: usize,
+    batch: usize,
+}
+
+impl Problem {
+    fn plan(&self, caps: &Caps) -> costate::Result<MemoryPlan> {
+        let mlp = Mlp::builder(self.dim).hidden(&self.hidden, Activation::Tanh).time_input(self.time_input).build()?;
+        let save_at: Vec<f64> = (1..=self.saves).map(|i| i as f64).collect();
+        let grid = TimeGrid::with_steps(0.0, &save_at, self.saves as f64, self.steps)?;
+        let builder = NeuralOde::builder(mlp, grid).method(self.method).adjoint(self.adjoint);
+        builder.build(&gpu().restricted(caps))?.memory_plan(self.batch)
+    }
+}
+
+fn problems() -> impl Strategy<Value = Problem> {
+    let shape = (1_usize..200, prop::collection::vec(1_usize..300, 0..4), any::<bool>());
+    let way = (prop::sample::select(&Method::ALL[..]), prop::sample::select(&Adjoint::ALL[..]));
+    let size = (1_usize..50, 1_usize..50, prop_oneof![1_usize..200, 1_usize..2_000_000]);
+    (shape, way, size).prop_map(|((dim, hidden, time_input), (method, adjoint), (steps, saves, batch))| Problem {
+        dim,
+        hidden,
+        time_input,
+        method,
+        adjoint,
+        steps,
+        saves,
+        batch,
+    })
+}
+
+/// From what a small phone grants to more than any device has.
+fn limits() -> impl Strategy<Value = Caps> {
+    let bytes = |from: u32, to: u32| (from..to).prop_map(|bits| 1_u64 << bits);
+    (bytes(20, 32), bytes(20, 40), 64_u32..70_000, 1_000_u64..100_000, bytes(14, 24)).prop_map(
+        |(max_binding, max_buffer, max_workgroups, max_trips, scratch)| Caps {
+            max_binding,
+            max_buffer,
+            max_workgroups,
+            max_trips,
+            scratch_bytes: scratch.min(max_binding),
+            ..gpu().caps().clone()
+        },
+    )
+}
+
+/// Slots that a dispatch sees window by window: they may be larger than one binding.
+const WINDOWED: [Slot; 2] = [Slot::Observed, Slot::Stored];
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_plan_keeps_its_limits_or_names_the_one_that_it_cannot(problem in problems(), caps in limits()) {
+        let granted = gpu().restricted(&caps);
+        match problem.plan(&caps) {
+            Ok(plan) => {
+                for (slot, bytes) in plan.entries() {
+                    prop_assert!(*bytes > 0 && bytes % 4 == 0, "{:?} has {} bytes", slot, bytes);
+                    prop_assert!(*bytes <= granted.caps().max_buffer, "{:?} of {} bytes is too large", slot, bytes);
+                    let bound = WINDOWED.contains(slot) || *bytes <= granted.caps().max_binding;
+                    prop_assert!(bound, "{:?} of {} bytes cannot be bound as one", slot, bytes);
+                }
+                let state = plan.bytes(Slot::State);
+                prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
+                prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);
+                let steps = (problem.steps * problem.saves) as u64;
+                let stored = if problem.adjoint == Adjoint::Stored { steps * state } else { 0 };
+                prop_assert_eq!(plan.bytes(Slot::Stored), stored);
+            }
+            Err(Error::LimitExceeded { what, needed, limit, adapter, remedy }) => {
+                let number = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u64>().ok());
+                let (needed, limit) = (number(&needed), number(&limit));
+                prop_assert!(needed.is_some() && needed > limit, "{} needs {:?} of {:?}", what, needed, limit);
+                prop_assert!(adapter == gpu().adapter() && !remedy.is_empty(), "{} {}", adapter, remedy);
+            }
+            Err(other) => prop_assert!(false, "a problem that is too large is a limit exceeded, not {}", other),
+        }
+    }
+
+    #[test]
+    fn a_smaller_batch_never_needs_more(problem in problems(), part in 1_usize..100) {
+        let caps = gpu().caps();
+        if let Ok(plan) = problem.plan(caps) {
+            let smaller = Problem { batch: (problem.batch * part).div_ceil(100), ..problem };
+            let smaller = smaller.plan(caps);
+            prop_assert!(smaller.is_ok(), "a smaller batch does not fit: {:?}", smaller);
+            let bytes = smaller.map_or(u64::MAX, |p| p.total_bytes());
+            // The scratch holds whole tiles and whole steps: its rounding may go either way by a part of its budget.
+            let slack = 2 * caps.scratch_bytes;
+            prop_assert!(bytes <= plan.total_bytes() + slack, "{} bytes, more than {}", bytes, plan.total_bytes());
+        }
+    }
+}
