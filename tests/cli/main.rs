@@ -10,6 +10,7 @@
 
 mod reports;
 mod runs;
+mod train;
 mod usage;
 
 use std::path::{Path, PathBuf};

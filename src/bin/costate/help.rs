@@ -65,7 +65,7 @@ Learn the weights from time series.
 
 Samples are windows of the series in [data]: the first point of a window is the initial state, the loss is the mean \
 squared error at the other points. Progress goes to standard error. The output folder receives weights.safetensors, \
-report.json, loss.svg, trajectory.svg and series.svg.
+report.json, losses.csv, loss.svg, trajectory.svg and series.svg (learned against data, each series from its first point).
 
 Example: lv.toml holds
   [field]
@@ -119,7 +119,7 @@ Keys of a run description (paths are relative to its folder):
 [train]                      train only
   iterations                 number of updates
   learning_rate              at the start
-  batch                      samples per update (all of them)
+  batch                      samples drawn for each update (as many as there are)
   optimiser                  adam or sgd (adam)
   beta1, beta2, epsilon      of adam (0.9, 0.999, 1e-8)
   momentum                   of sgd (0)

@@ -14,7 +14,7 @@ use clap::error::ErrorKind;
 use tracing_subscriber::EnvFilter;
 
 use cli::{Cli, Command};
-use commands::{Outcome, adapters, bench, check, gradient, solve};
+use commands::{Outcome, adapters, bench, check, gradient, solve, train};
 
 /// Failed run or failed check.
 const FAILED: u8 = 1;
@@ -30,7 +30,7 @@ fn main() -> ExitCode {
     let done = match &cli.command {
         Command::Solve(args) => solve::run(args, &cli.global),
         Command::Gradient(args) => gradient::run(args, &cli.global),
-        Command::Train(_) => Ok(Outcome::Done),
+        Command::Train(args) => train::run(args, &cli.global),
         Command::Check(args) => check::run(args, &cli.global),
         Command::Bench(args) => bench::run(args, &cli.global),
         Command::Adapters => adapters::run(&cli.global),

@@ -6,6 +6,7 @@ pub(crate) mod check;
 pub(crate) mod gradient;
 mod report;
 pub(crate) mod solve;
+pub(crate) mod train;
 
 use std::path::Path;
 
