@@ -125,6 +125,14 @@ impl NeuralOde {
         Ok(Plan::new(self.spec(Some(self.adjoint), batch), self.gpu.caps())?.memory)
     }
 
+    /// Every byte that a solve of `batch` trajectories keeps on the device, without allocating any.
+    ///
+    /// # Errors
+    /// As [`Self::memory_plan`].
+    pub fn solve_memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
+        Ok(Plan::new(self.spec(None, batch), self.gpu.caps())?.memory)
+    }
+
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.
     ///
     /// # Errors
