@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 
 /// Options of every subcommand.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every subcommand")]
 pub(crate) struct Global {
     /// Print one JSON object on standard output and nothing else there
     #[arg(long, global = true)]
