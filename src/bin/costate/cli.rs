@@ -23,6 +23,7 @@ pub(crate) struct Cli {
 
 /// Options of every subcommand.
 #[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every subcommand")]
 pub(crate) struct Global {
     /// Print one JSON object on standard output and nothing else there
     #[arg(long, global = true)]
@@ -106,7 +107,7 @@ pub(crate) struct Gradient {
     /// dJ/dx at the save times for a loss J of your own, [time, batch, dim], instead of --targets
     #[arg(long, value_name = "C.npy")]
     pub(crate) cotangents: Option<PathBuf>,
-    /// Where the gradient goes: tensors named as the weights, x0 [batch, dim], and loss [1] with --targets
+    /// Where the gradient goes: tensors named as the weights, x0, and loss with --targets
     #[arg(long, value_name = "G.safetensors", required_unless_present = "plan")]
     pub(crate) out: Option<PathBuf>,
 }
@@ -114,7 +115,7 @@ pub(crate) struct Gradient {
 /// `costate train`
 #[derive(Args, Debug)]
 pub(crate) struct Train {
-    /// The run description with its sections [data], [train] and [output]
+    /// The run description with its sections `[data]`, `[train]` and `[output]`
     #[arg(value_name = "CONFIG.toml")]
     pub(crate) config: PathBuf,
 }

@@ -155,6 +155,8 @@ pub(crate) struct Train {
     /// Decoupled weight decay: each update takes `learning_rate * weight_decay * θ` off.
     #[serde(default)]
     pub(crate) weight_decay: f64,
+    /// Largest norm of the gradient; a larger one is scaled down.
+    pub(crate) clip_norm: Option<f64>,
     /// How the parameters are drawn; not used with `weights`.
     #[serde(default)]
     pub(crate) init: Init,

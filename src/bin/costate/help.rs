@@ -93,25 +93,26 @@ Keys of a run description (paths are relative to its folder):
 [field]                      the vector field, a multilayer perceptron
   state                      number of components of the state
   hidden                     widths of the hidden layers, [64, 64]; may be empty
-  activation                 of the hidden layers: identity tanh relu elu softplus silu gelu sin; or a list (tanh)
+  activation                 of the hidden layers, or a list, one per layer (tanh); known are
+                             identity tanh relu elu softplus silu gelu sin
   output_activation          of the last layer (identity)
   time_input                 true: the time is the last input of layer 0 (false)
 
 [solve]
   method                     euler midpoint heun ralston bosh3 rk4 rk4_38 dopri5 tsit5 (rk4)
-  t0, t1                     start (0) and end, t1 < t0 runs backward; train takes both from the data
-  step                       longest step: intervals between save times are split into equal steps; or
+  t0, t1                     start (0) and end, which may be earlier; train has them from the data
+  step                       longest step: intervals between save times are split equally; or
   steps                      number of equal steps per interval
-  save_at                    save times ([t1]); train takes them from the data
+  save_at                    save times ([t1]); train has them from the data
   adjoint                    stored or backsolve (stored)
-  reconstruction_tolerance   largest |reconstructed - given| initial state without a warning (1e-3)
+  reconstruction_tolerance   how far reconstructed initial states may be off (1e-3)
 
 [loss]
   kind                       mse: mean squared error (mse)
 
 [data]                       train only
-  file                       .csv (time, then one column per component; a column `series` tells series apart) or
-                             .npz (t, x)
+  file                       .csv: time, then one column per component; a column `series` tells
+                             series apart; .npz: t [time] and x [series, time, dim]
   scale                      none standardise log_standardise (none)
   window                     points per sample (the whole series)
   stride                     use every n-th point (1)
@@ -126,6 +127,7 @@ Keys of a run description (paths are relative to its folder):
   schedule                   of the learning rate: constant cosine exponential (constant)
   final_learning_rate        where cosine (0) and exponential end
   weight_decay               decoupled from the gradient (0)
+  clip_norm                  largest norm of the gradient, a larger one is scaled down (none)
   init                       xavier kaiming torch { normal = 0.1 } (xavier)
   seed                       of the weights and the order of samples (0)
   weights                    start from these weights instead

@@ -25,7 +25,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
 /// Prints the one JSON object of a subcommand.
 ///
 /// # Errors
-/// As [`print`].
+/// As [`print()`].
 pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
     print(&json_text(value)?)
 }

@@ -176,6 +176,7 @@ impl Run {
                 ScheduleSetting::Exponential(final_rate) => Schedule::Exponential { final_rate },
             },
             weight_decay: train.weight_decay,
+            clip_norm: train.clip_norm,
             seed: train.seed,
             method: solve.method,
             adjoint: solve.adjoint,
@@ -183,7 +184,6 @@ impl Run {
                 (Some(step), _) => Steps::Step(step),
                 (None, steps) => Steps::PerInterval(steps.unwrap_or(1)),
             },
-            ..TrainOptions::default()
         })
     }
 
