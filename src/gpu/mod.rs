@@ -10,5 +10,5 @@ mod readback;
 pub use adapter::{AdapterRequest, AdapterSummary, adapters};
 pub(crate) use arena::Arena;
 pub use device::Gpu;
-pub(crate) use execute::{Windows, execute};
+pub(crate) use execute::execute;
 pub(crate) use readback::{Readback, read};

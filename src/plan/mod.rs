@@ -16,14 +16,15 @@ mod train;
 
 pub use buffers::{MemoryPlan, Slot};
 pub use caps::{Caps, DeviceKind};
-pub(crate) use fold::fold;
 pub(crate) use kernel::*;
+#[cfg(test)]
 pub(crate) use lane::Trips;
-pub(crate) use layout::{BLOCK, FieldLayout, GRADIENT_BLOCK, LayerLayout, NO_PARAMETER, Packed};
+pub(crate) use layout::{BLOCK, FieldLayout, GRADIENT_BLOCK, LayerLayout, Packed};
 pub(crate) use program::{Binding, CALL_WORDS, Command, Dispatch, Program};
-pub(crate) use reduce::{PARTIAL_RUN, RUN, reduce};
-pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::{Shape, Spec};
+pub(crate) use schedule::write_window;
+#[cfg(test)]
+pub(crate) use schedule::{MAX_STAGES, WINDOW};
+pub(crate) use shape::Spec;
 pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
 

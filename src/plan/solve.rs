@@ -26,10 +26,8 @@ pub(crate) mod summary {
     pub(crate) const SCALE: usize = 1;
     /// Trajectories that count.
     pub(crate) const TRAJECTORIES: usize = 2;
-    /// Sum of squared residuals.
+    /// Sum of squared residuals; the next value is the number of trajectories as reduced.
     pub(crate) const SQUARES: u32 = 3;
-    /// Number of trajectories as reduced.
-    pub(crate) const COUNT: u32 = 4;
     /// Largest drift; the next value is the sum of drifts.
     pub(crate) const DRIFT: u32 = 5;
     /// Squared norm of the gradient.
@@ -64,11 +62,6 @@ impl Plan {
         let shape = Shape::new(&spec, caps)?;
         let memory = memory(&spec, &shape);
         Ok(Self { spec, shape, memory, caps: caps.clone() })
-    }
-
-    /// Number of schedule windows.
-    pub(crate) fn windows(&self) -> usize {
-        self.spec.grid.steps().div_ceil(WINDOW)
     }
 
     /// Parameters into the kernels' layout.

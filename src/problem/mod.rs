@@ -13,8 +13,7 @@ use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
 use crate::plan::{MemoryPlan, Plan, Spec};
 use crate::solver::{Adjoint, Method, TimeGrid};
-pub(crate) use arrays::{check_finite, from_device, to_device};
-pub(crate) use outcome::read_status;
+pub(crate) use arrays::check_finite;
 pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus};
 use session::{Seed, Session};
 
@@ -124,6 +123,14 @@ impl NeuralOde {
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
     pub fn memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
         Ok(Plan::new(self.spec(Some(self.adjoint), batch), self.gpu.caps())?.memory)
+    }
+
+    /// Every byte that a solve of `batch` trajectories keeps on the device, without allocating any.
+    ///
+    /// # Errors
+    /// As [`Self::memory_plan`].
+    pub fn solve_memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
+        Ok(Plan::new(self.spec(None, batch), self.gpu.caps())?.memory)
     }
 
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.

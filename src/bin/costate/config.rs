@@ -28,6 +28,7 @@ pub(crate) struct Config {
     /// Solver, times and adjoint.
     pub(crate) solve: Solve,
     /// The loss.
+    #[cfg_attr(not(test), expect(dead_code, reason = "there is one kind; reading it refuses any other"))]
     #[serde(default)]
     pub(crate) loss: Loss,
     /// The data set; needed by `train` only.
@@ -136,7 +137,7 @@ pub(crate) struct Data {
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Train {
-    /// Samples per iteration; all of them if not given.
+    /// Samples drawn for each iteration; as many as there are if not given.
     pub(crate) batch: Option<usize>,
     /// Number of updates of the parameters.
     pub(crate) iterations: usize,
@@ -154,6 +155,8 @@ pub(crate) struct Train {
     /// Decoupled weight decay: each update takes `learning_rate * weight_decay * θ` off.
     #[serde(default)]
     pub(crate) weight_decay: f64,
+    /// Largest norm of the gradient; a larger one is scaled down.
+    pub(crate) clip_norm: Option<f64>,
     /// How the parameters are drawn; not used with `weights`.
     #[serde(default)]
     pub(crate) init: Init,

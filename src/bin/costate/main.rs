@@ -1,8 +1,87 @@
-//! The command line of costate.
+//! The command line of costate: arguments in, files and a report out. All the work is the library's.
 
-#![allow(dead_code, unused_imports, reason = "the subcommands that use these modules are not here yet")]
-
+mod cli;
+mod commands;
 mod config;
+mod help;
+mod output;
 mod plots;
 
-fn main() {}
+use std::process::ExitCode;
+
+use clap::Parser;
+use clap::error::ErrorKind;
+use tracing_subscriber::EnvFilter;
+
+use cli::{Cli, Command};
+use commands::{Outcome, adapters, bench, check, gradient, solve, train};
+
+/// Failed run or failed check.
+const FAILED: u8 = 1;
+/// Bad usage or input.
+const USAGE: u8 = 2;
+
+fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(e) => return usage(&e),
+    };
+    log_to_stderr(cli.global.verbose);
+    let done = match &cli.command {
+        Command::Solve(args) => solve::run(args, &cli.global),
+        Command::Gradient(args) => gradient::run(args, &cli.global),
+        Command::Train(args) => train::run(args, &cli.global),
+        Command::Check(args) => check::run(args, &cli.global),
+        Command::Bench(args) => bench::run(args, &cli.global),
+        Command::Adapters => adapters::run(&cli.global),
+    };
+    match done {
+        Ok(Outcome::Done) => ExitCode::SUCCESS,
+        Ok(Outcome::Failed(sentence)) => fail(&sentence, FAILED),
+        Err(e) => fail(&e.to_string(), if e.is_usage() { USAGE } else { FAILED }),
+    }
+}
+
+/// One sentence on standard error, whatever a driver or parser put into the message.
+fn fail(message: &str, code: u8) -> ExitCode {
+    output::note(&format!("error: {}", one_line(message)));
+    ExitCode::from(code)
+}
+
+/// Help goes to standard output; anything else that the parser has to say becomes one sentence.
+fn usage(error: &clap::Error) -> ExitCode {
+    if matches!(error.kind(), ErrorKind::DisplayHelp | ErrorKind::DisplayVersion) {
+        let _ = error.print();
+        return ExitCode::SUCCESS;
+    }
+    if error.kind() == ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        return fail("a subcommand is missing; `costate --help` lists them", USAGE);
+    }
+    let text = error.to_string();
+    // After the sentence come a tip, the usage and a pointer to the help, each after an empty line.
+    let (sentence, rest) = text.split_once("\n\n").unwrap_or((&text, ""));
+    let tip = rest.lines().find_map(|line| line.trim().strip_prefix("tip: "));
+    let tip = tip.map_or(String::new(), |tip| format!(" ({tip})"));
+    let sentence = one_line(sentence.strip_prefix("error: ").unwrap_or(sentence));
+    fail(&format!("{sentence}{tip}; `costate --help` and `costate SUBCOMMAND --help` tell more"), USAGE)
+}
+
+fn one_line(text: &str) -> String {
+    text.split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
+/// Warnings by default, RUST_LOG if it is set and no `-v` is given.
+fn log_to_stderr(verbose: u8) {
+    let level = match verbose {
+        0 => "warn",
+        1 => "info",
+        _ => "debug",
+    };
+    let filter = match EnvFilter::try_from_default_env() {
+        Ok(filter) if verbose == 0 => filter,
+        _ => EnvFilter::new(level),
+    };
+    let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).without_time();
+    // Only a second subscriber could be in the way, and there is none.
+    let _ = subscriber.with_target(false).try_init();
+}

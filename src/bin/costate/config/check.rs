@@ -65,6 +65,7 @@ impl Train {
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(invalid("train.weight_decay", self.weight_decay.to_string(), "use a finite number ≥ 0"));
         }
+        self.clip_norm.map_or(Ok(()), |norm| positive("train.clip_norm", norm))?;
         self.check_optimiser()?;
         self.check_schedule()
     }

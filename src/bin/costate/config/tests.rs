@@ -170,6 +170,7 @@ fn training_settings_that_would_be_ignored_are_refused() {
         ("schedule = \"exponential\"\nfinal_learning_rate = 0.0", ["train.final_learning_rate", "> 0"]),
         ("weight_decay = inf", ["train.weight_decay", "finite"]),
         ("batch = 0", ["train.batch", "at least 1"]),
+        ("clip_norm = 0.0", ["train.clip_norm", "> 0"]),
         ("report_every = 0", ["train.report_every", "at least 1"]),
         ("init = \"glorot\"", ["glorot", "xavier"]),
         ("seed = -1", ["line 10, column 8", "-1"]),

@@ -1,0 +1,227 @@
+//! The arguments of every subcommand and what `--help` says about them.
+
+use std::path::PathBuf;
+use std::str::FromStr;
+
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
+use costate::{Activation, Adjoint, Error, Method};
+use serde::Serialize;
+
+use crate::help;
+
+/// Train neural ODEs on any GPU.
+#[derive(Debug, Parser)]
+#[command(version, about, long_about = help::COSTATE, after_long_help = help::EXIT_CODES)]
+pub(crate) struct Cli {
+    /// What to do.
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    /// What all subcommands share.
+    #[command(flatten)]
+    pub(crate) global: Global,
+}
+
+/// Options of every subcommand.
+#[derive(Args, Debug)]
+#[command(next_help_heading = "Options of every subcommand")]
+pub(crate) struct Global {
+    /// Print one JSON object on standard output and nothing else there
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// The adapter to use: its index in `costate adapters`, or a part of its name
+    #[arg(long, global = true, value_name = "NAME-OR-INDEX")]
+    pub(crate) adapter: Option<String>,
+    /// Log to standard error what is done; twice for details such as compile times
+    #[arg(short, long, global = true, action = ArgAction::Count)]
+    pub(crate) verbose: u8,
+}
+
+/// The subcommands.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Integrate a batch of initial states and write the states at the save times
+    #[command(long_about = help::SOLVE)]
+    Solve(Solve),
+    /// Differentiate a loss, or pull cotangents back, to the weights and the initial states
+    #[command(long_about = help::GRADIENT)]
+    Gradient(Gradient),
+    /// Learn the weights from time series
+    #[command(long_about = help::TRAIN, after_long_help = help::KEYS)]
+    Train(Train),
+    /// Hold states and gradients of a run against f64 and finite differences
+    #[command(long_about = help::CHECK)]
+    Check(Check),
+    /// Measure the throughput of solves and gradients
+    #[command(long_about = help::BENCH)]
+    Bench(Bench),
+    /// List the GPUs and software adapters of this machine
+    #[command(long_about = help::ADAPTERS)]
+    Adapters,
+}
+
+/// What `solve` and `gradient` share: the problem and its input.
+#[derive(Args, Debug)]
+pub(crate) struct Problem {
+    /// The run description: field, method, times, adjoint
+    #[arg(long, value_name = "RUN.toml")]
+    pub(crate) config: PathBuf,
+    /// The weights, as PyTorch names them: net.0.weight, net.0.bias, net.2.weight, ...
+    #[arg(long, value_name = "W.safetensors", required_unless_present = "plan")]
+    pub(crate) weights: Option<PathBuf>,
+    /// The initial states, [batch, dim]
+    #[arg(long, value_name = "X0.npy", required_unless_present = "batch")]
+    pub(crate) x0: Option<PathBuf>,
+    /// Show every byte that the run would keep on the device, and stop without running
+    #[arg(long)]
+    pub(crate) plan: bool,
+    /// The number of trajectories to plan for, instead of --x0
+    #[arg(long, value_name = "N", requires = "plan", conflicts_with = "x0")]
+    pub(crate) batch: Option<usize>,
+}
+
+/// `costate solve`
+#[derive(Args, Debug)]
+pub(crate) struct Solve {
+    /// The problem.
+    #[command(flatten)]
+    pub(crate) problem: Problem,
+    /// Where the states at the save times go, [time, batch, dim]
+    #[arg(long, value_name = "X.npy", required_unless_present = "plan")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `costate gradient`
+#[derive(Args, Debug)]
+pub(crate) struct Gradient {
+    /// The problem.
+    #[command(flatten)]
+    pub(crate) problem: Problem,
+    /// What the states at the save times should be, [time, batch, dim]
+    #[arg(
+        long,
+        value_name = "Y.npy",
+        conflicts_with = "cotangents",
+        required_unless_present_any = ["cotangents", "plan"]
+    )]
+    pub(crate) targets: Option<PathBuf>,
+    /// dJ/dx at the save times for a loss J of your own, [time, batch, dim], instead of --targets
+    #[arg(long, value_name = "C.npy")]
+    pub(crate) cotangents: Option<PathBuf>,
+    /// Where the gradient goes: tensors named as the weights, x0, and loss with --targets
+    #[arg(long, value_name = "G.safetensors", required_unless_present = "plan")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// `costate train`
+#[derive(Args, Debug)]
+pub(crate) struct Train {
+    /// The run description with its sections `[data]`, `[train]` and `[output]`
+    #[arg(value_name = "CONFIG.toml")]
+    pub(crate) config: PathBuf,
+}
+
+/// `costate check`
+#[derive(Args, Debug)]
+pub(crate) struct Check {
+    /// The run description: field, method, times, adjoint
+    #[arg(long, value_name = "RUN.toml")]
+    pub(crate) config: PathBuf,
+    /// The weights to check with; drawn from the seed if not given
+    #[arg(long, value_name = "W.safetensors")]
+    pub(crate) weights: Option<PathBuf>,
+    /// Number of random trajectories
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one)]
+    pub(crate) batch: usize,
+    /// Seed of initial states, targets, directions and drawn weights
+    #[arg(long, value_name = "SEED", default_value_t = 0)]
+    pub(crate) seed: u64,
+}
+
+/// `costate bench`
+#[derive(Args, Debug)]
+pub(crate) struct Bench {
+    /// Batch sizes
+    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "64,1024,16384", value_parser = at_least_one)]
+    pub(crate) batch: Vec<usize>,
+    /// Widths of the hidden layers; `none` for a linear field
+    #[arg(long, value_name = "N,N,...", default_value = "64,64")]
+    pub(crate) hidden: Widths,
+    /// Components of the state
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
+    pub(crate) state: usize,
+    /// Activation of the hidden layers
+    #[arg(long, value_name = "NAME", default_value_t = Activation::Tanh)]
+    pub(crate) activation: Activation,
+    /// Solvers
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "rk4")]
+    pub(crate) method: Vec<Method>,
+    /// Adjoints of the gradient
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "backsolve")]
+    pub(crate) adjoint: Vec<Adjoint>,
+    /// Steps from t = 0 to t = 1
+    #[arg(long, value_name = "N", default_value_t = 40, value_parser = at_least_one)]
+    pub(crate) steps: usize,
+    /// Timed runs, of which the median counts
+    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
+    pub(crate) repeats: usize,
+    /// What to time
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "forward,gradient")]
+    pub(crate) phase: Vec<Phase>,
+    /// Folder for bench.json and throughput.svg; no files if not given
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) out: Option<PathBuf>,
+}
+
+/// What a row of a benchmark times.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Phase {
+    /// A solve.
+    Forward,
+    /// Loss and gradient, the solve included.
+    Gradient,
+}
+
+/// Widths of hidden layers as one argument, possibly none.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Widths(pub(crate) Vec<usize>);
+
+impl FromStr for Widths {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        if text.is_empty() || text == "none" {
+            return Ok(Self(Vec::new()));
+        }
+        let widths = text.split(',').map(|w| at_least_one(w.trim()));
+        widths.collect::<Result<_, _>>().map(Self)
+    }
+}
+
+fn at_least_one(text: &str) -> Result<usize, Error> {
+    text.parse().ok().filter(|n| *n > 0).ok_or_else(|| Error::Invalid {
+        what: "number".into(),
+        problem: format!("'{text}'"),
+        remedy: "use a whole number ≥ 1".into(),
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_definitions_are_consistent() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn widths_may_be_none() {
+        for (text, widths) in [("64,64", Some(vec![64, 64])), ("none", Some(vec![])), ("", Some(vec![])), ("6,x", None)]
+        {
+            assert_eq!(text.parse::<Widths>().ok().map(|w| w.0), widths, "'{text}'");
+        }
+    }
+}

@@ -1,0 +1,35 @@
+//! `costate gradient`: the gradient of the loss, or a vector-Jacobian product.
+
+use costate::Result;
+use costate::io::{read_npy3, write_gradient};
+
+use super::report::RunReport;
+use super::{Outcome, given, input, planned_batch, problem, show_plan};
+use crate::cli::{Global, Gradient};
+use crate::config::Config;
+use crate::output;
+
+/// Differentiates and writes tensors named as the weights, `x0` and, with targets, `loss`.
+pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
+    let config = Config::read(&args.problem.config)?;
+    if args.problem.plan {
+        let batch = planned_batch(&args.problem)?;
+        let (gpu, ode) = problem(&config, global)?;
+        return show_plan(global, &gpu, &ode, batch, ode.memory_plan(batch)?);
+    }
+    config.grid()?;
+    let (theta, x0) = input(&config, &args.problem)?;
+    let out = given(args.out.as_deref(), "--out")?;
+    let path = args.cotangents.as_deref().or(args.targets.as_deref());
+    let observations = read_npy3(given(path, "--targets")?)?;
+    output::check_file(out)?;
+    let (gpu, ode) = problem(&config, global)?;
+    let gradient = if args.cotangents.is_some() {
+        ode.vjp(&theta, x0.view(), observations.view())?
+    } else {
+        ode.loss_and_gradient(&theta, x0.view(), observations.view())?
+    };
+    write_gradient(out, ode.field(), &gradient.theta, gradient.x0.view(), gradient.loss)?;
+    let report = RunReport::new(&gpu, &ode, &gradient.report, out);
+    report.with_gradient(&gradient, config.solve.reconstruction_tolerance).show(global)
+}

@@ -1,0 +1,106 @@
+//! One file per subcommand, and what they share.
+
+pub(crate) mod adapters;
+pub(crate) mod bench;
+pub(crate) mod check;
+pub(crate) mod gradient;
+mod report;
+pub(crate) mod solve;
+pub(crate) mod train;
+
+use std::path::Path;
+
+use costate::io::{read_npy2, read_parameters};
+use costate::{AdapterRequest, Error, Gpu, MemoryPlan, NeuralOde, Parameters, Result};
+use ndarray::Array2;
+use serde::Serialize;
+
+use crate::cli::{Global, Problem};
+use crate::config::Config;
+use crate::output::{self, DeviceBytes};
+
+/// How a subcommand ended that did not meet an error.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Outcome {
+    /// As it should.
+    Done,
+    /// The report is out, and it says that something is wrong: one sentence about it.
+    Failed(String),
+}
+
+/// The adapter that the arguments ask for.
+pub(crate) fn request(global: &Global) -> AdapterRequest {
+    AdapterRequest { adapter: global.adapter.clone(), ..AdapterRequest::default() }
+}
+
+/// The problem of a run description, on a device.
+fn problem(config: &Config, global: &Global) -> Result<(Gpu, NeuralOde)> {
+    let (field, grid) = (config.field()?, config.grid()?);
+    let gpu = Gpu::new(&request(global))?;
+    let builder = NeuralOde::builder(field, grid).method(config.solve.method).adjoint(config.solve.adjoint);
+    let ode = builder.build(&gpu)?;
+    Ok((gpu, ode))
+}
+
+/// Weights and initial states, read and checked before a device is opened.
+fn input(config: &Config, args: &Problem) -> Result<(Parameters, Array2<f32>)> {
+    let theta = read_parameters(given(args.weights.as_deref(), "--weights")?, &config.field()?)?;
+    let path = given(args.x0.as_deref(), "--x0")?;
+    let x0 = read_npy2(path)?;
+    if x0.nrows() == 0 || x0.ncols() != config.field.state {
+        return Err(Error::Shape {
+            what: format!("x0 in {}", path.display()),
+            found: format!("{:?}", x0.shape()),
+            expected: format!("[batch, {}] with at least one trajectory", config.field.state),
+            remedy: "give one row per trajectory and one column per component of the state".into(),
+        });
+    }
+    Ok((theta, x0))
+}
+
+/// An argument that the parser requires unless a plan is asked for.
+fn given<'a>(argument: Option<&'a Path>, name: &str) -> Result<&'a Path> {
+    argument.ok_or_else(|| Error::Invalid {
+        what: name.into(),
+        problem: "it is missing".into(),
+        remedy: "it can only be left out with --plan".into(),
+    })
+}
+
+/// Number of trajectories to plan for.
+fn planned_batch(args: &Problem) -> Result<usize> {
+    args.batch.map_or_else(|| Ok(read_npy2(given(args.x0.as_deref(), "--x0")?)?.nrows()), Ok)
+}
+
+/// What `--plan` shows.
+#[derive(Serialize)]
+struct PlanReport<'a> {
+    adapter: &'a str,
+    driver: &'a str,
+    method: String,
+    adjoint: String,
+    batch: usize,
+    steps: usize,
+    device_bytes: DeviceBytes,
+}
+
+/// Shows what would be kept on the device.
+fn show_plan(global: &Global, gpu: &Gpu, ode: &NeuralOde, batch: usize, plan: MemoryPlan) -> Result<Outcome> {
+    if global.json {
+        output::print_json(&PlanReport {
+            adapter: gpu.adapter(),
+            driver: gpu.driver(),
+            method: ode.method().to_string(),
+            adjoint: ode.adjoint().to_string(),
+            batch,
+            steps: ode.grid().steps(),
+            device_bytes: DeviceBytes(plan),
+        })?;
+    } else {
+        let rows = plan.entries().iter().map(|(slot, bytes)| (output::slot_name(*slot), *bytes));
+        let rows = rows.chain([("total".to_owned(), plan.total_bytes())]);
+        let rows = rows.map(|(name, bytes)| [name, bytes.to_string(), output::bytes(bytes)]);
+        output::print(&output::table(["buffer", "bytes", ""], 2, rows))?;
+    }
+    Ok(Outcome::Done)
+}

@@ -1,0 +1,197 @@
+//! `costate train`: from time series to weights, a report and plots.
+
+mod evaluation;
+mod progress;
+mod results;
+
+use std::path::PathBuf;
+use std::time::Instant;
+
+use costate::io::{Series, Standardiser, read_parameters};
+use costate::train::{DataSet, Optimizer, Record, Schedule, Steps, TrainOptions, Trainer};
+use costate::{Error, Gpu, Mlp, Parameters, Result};
+use ndarray::{Axis, Slice};
+
+use super::{Outcome, request};
+use crate::cli::{Global, Train};
+use crate::config::{Config, OptimiserSetting, ScheduleSetting};
+use crate::output;
+use evaluation::Evaluation;
+use progress::Progress;
+use results::Results;
+
+/// Most iterations that are submitted between two looks at what has arrived.
+const CHUNK: u64 = 32;
+/// Seconds that may pass between two such looks, where iterations are short enough.
+const LOOK: f64 = 0.25;
+/// Iterations in a row without a single finite trajectory after which a training is given up.
+const HOPELESS: usize = 100;
+
+/// A run description with what it refers to.
+struct Run {
+    config: Config,
+    /// The description as written, for the report.
+    echo: toml::Value,
+    field: Mlp,
+    /// The observations in the units of the data.
+    series: Series,
+    scaling: Standardiser,
+    folder: PathBuf,
+}
+
+/// What a training left behind.
+struct Trained {
+    theta: Parameters,
+    records: Vec<Record>,
+    seconds: f64,
+    hopeless: bool,
+}
+
+/// Trains, evaluates and writes the results into the output folder.
+pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
+    let mut run = Run::read(args)?;
+    let options = run.options()?;
+    let scaled = run.scaled()?;
+    let data = DataSet::new(&run.series.times, scaled.values.view())?;
+    let theta = run.parameters()?;
+    let evaluation = Evaluation::new(&run.config, &run.field, &scaled)?;
+    run.folder = output::make_folder(run.config.output.folder())?;
+
+    let gpu = Gpu::new(&request(global))?;
+    let mut trainer = Trainer::new(&gpu, &theta, &data, options.clone())?;
+    let trained = advance(&mut trainer, &run, &options)?;
+    // What has been learned is safe before anything else can go wrong.
+    costate::io::write_parameters(run.folder.join("weights.safetensors"), &trained.theta)?;
+    let evaluation = evaluation.run(&gpu, &trained.theta)?;
+    let results = Results::new(&run, &gpu, &trainer, &options, &trained, evaluation.loss);
+    results.write(&run, &trained, &evaluation)?;
+    results.show(global, &run)?;
+    if trained.hopeless {
+        let iterations = HOPELESS.min(trained.records.len());
+        return Ok(Outcome::Failed(format!(
+            "no trajectory stayed finite in the last {iterations} iterations; use a smaller step, smaller weights or a \
+             lower learning rate"
+        )));
+    }
+    Ok(Outcome::Done)
+}
+
+/// Trains to the end, or until there is no hope left.
+fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<Trained> {
+    let report_every = run.config.training()?.1.report_every;
+    let work = options.batch as f64 * trainer.grid().steps() as f64;
+    let progress = Progress::new(options.iterations, report_every as u64, work);
+    let start = Instant::now();
+    let mut records: Vec<Record> = Vec::new();
+    let mut chunk = 1;
+    while trainer.iteration() < options.iterations && !hopeless(&records, HOPELESS) {
+        let submitted = Instant::now();
+        trainer.advance(chunk.min(options.iterations - trainer.iteration()))?;
+        let slow = submitted.elapsed().as_secs_f64() > LOOK;
+        chunk = if slow { (chunk / 2).max(1) } else { (2 * chunk).min(CHUNK) };
+        let arrived = trainer.records()?;
+        progress.show(&arrived);
+        records.extend(arrived);
+    }
+    let arrived = trainer.finish()?;
+    progress.show(&arrived);
+    progress.end();
+    records.extend(arrived);
+    let seconds = start.elapsed().as_secs_f64();
+    let hopeless = hopeless(&records, HOPELESS.min(records.len().max(1)));
+    Ok(Trained { theta: trainer.parameters()?, records, seconds, hopeless })
+}
+
+/// True if no trajectory counted in the last `iterations`.
+fn hopeless(records: &[Record], iterations: usize) -> bool {
+    records.len() >= iterations && records.iter().rev().take(iterations).all(|r| r.trajectories == 0)
+}
+
+impl Run {
+    fn read(args: &Train) -> Result<Self> {
+        let text = std::fs::read_to_string(&args.config).map_err(|source| Error::Io {
+            action: "read",
+            path: args.config.clone(),
+            source,
+        })?;
+        let config = Config::parse(&args.config, &text)?;
+        // It has just been parsed.
+        let echo = toml::from_str(&text).unwrap_or(toml::Value::Boolean(false));
+        let field = config.field()?;
+        let (data, _) = config.training()?;
+        let mut series = Series::read(&data.file)?;
+        let (every, stride) = (data.stride.try_into().unwrap_or(isize::MAX), data.stride);
+        series.values = series.values.slice_axis(Axis(1), Slice::new(0, None, every)).to_owned();
+        series.times = series.times.into_iter().step_by(stride).collect();
+        if series.names.len() != field.dim() {
+            return Err(Error::Shape {
+                what: format!("data in {}", data.file.display()),
+                found: format!("{} components ({})", series.names.len(), series.names.join(", ")),
+                expected: format!("{} = field.state", field.dim()),
+                remedy: "change field.state or the columns of the data".into(),
+            });
+        }
+        let scaling = Standardiser::fit(data.scale, &series.values)?;
+        Ok(Self { config, echo, field, series, scaling, folder: PathBuf::new() })
+    }
+
+    /// The observations in the units of the model.
+    fn scaled(&self) -> Result<Series> {
+        let mut scaled = self.series.clone();
+        self.scaling.forward(&mut scaled.values)?;
+        Ok(scaled)
+    }
+
+    fn options(&self) -> Result<TrainOptions> {
+        let (data, train) = self.config.training()?;
+        let [series, times] = [Axis(0), Axis(1)].map(|axis| self.series.values.len_of(axis));
+        if times < 2 {
+            return Err(Error::Invalid {
+                what: "data.stride".into(),
+                problem: format!("every {}th point leaves {times}", data.stride),
+                remedy: "use a smaller stride: at least two points are needed".into(),
+            });
+        }
+        let window = data.window.unwrap_or(times);
+        if window > times || window < 2 {
+            return Err(Error::Invalid {
+                what: "data.window".into(),
+                problem: format!("{window} points where the data have {times}"),
+                remedy: format!("use 2 to {times}"),
+            });
+        }
+        let solve = &self.config.solve;
+        Ok(TrainOptions {
+            batch: train.batch.unwrap_or(series * (times - window + 1)),
+            window,
+            iterations: train.iterations as u64,
+            optimizer: match train.optimiser() {
+                OptimiserSetting::Adam { beta1, beta2, epsilon } => Optimizer::Adam { beta1, beta2, epsilon },
+                OptimiserSetting::Sgd { momentum } => Optimizer::Sgd { momentum },
+            },
+            learning_rate: train.learning_rate,
+            schedule: match train.schedule() {
+                ScheduleSetting::Constant => Schedule::Constant,
+                ScheduleSetting::Cosine(final_rate) => Schedule::Cosine { final_rate },
+                ScheduleSetting::Exponential(final_rate) => Schedule::Exponential { final_rate },
+            },
+            weight_decay: train.weight_decay,
+            clip_norm: train.clip_norm,
+            seed: train.seed,
+            method: solve.method,
+            adjoint: solve.adjoint,
+            steps: match (solve.step, solve.steps) {
+                (Some(step), _) => Steps::Step(step),
+                (None, steps) => Steps::PerInterval(steps.unwrap_or(1)),
+            },
+        })
+    }
+
+    fn parameters(&self) -> Result<Parameters> {
+        let (_, train) = self.config.training()?;
+        match &train.weights {
+            Some(path) => read_parameters(path, &self.field),
+            None => Parameters::init(&self.field, train.init, train.seed),
+        }
+    }
+}

@@ -1,0 +1,67 @@
+//! What the learned field makes of the first point of each series.
+
+use costate::io::Series;
+use costate::{Gpu, Mlp, NeuralOde, Parameters, Result, TimeGrid};
+use ndarray::{Array2, Array3, Axis, Slice, s};
+
+use crate::config::Config;
+
+/// Series that are drawn.
+const DRAWN: usize = 6;
+/// About as many points of a drawn trajectory.
+const POINTS: usize = 1000;
+
+/// The whole data set as one problem: from the first point of each series to the last time.
+pub(super) struct Evaluation<'a> {
+    config: &'a Config,
+    field: &'a Mlp,
+    grid: TimeGrid,
+    x0: Array2<f32>,
+    targets: Array3<f32>,
+}
+
+/// The outcome, in the units of the model.
+pub(super) struct Evaluated {
+    /// Mean squared error over all later points; none if a trajectory did not stay finite.
+    pub(super) loss: Option<f64>,
+    /// Times of the drawn trajectories.
+    pub(super) times: Vec<f64>,
+    /// The drawn trajectories, `[series, time, dim]`.
+    pub(super) drawn: Array3<f32>,
+}
+
+impl<'a> Evaluation<'a> {
+    pub(super) fn new(config: &'a Config, field: &'a Mlp, scaled: &Series) -> Result<Self> {
+        let grid = config.grid_for_times(&scaled.times)?;
+        let x0 = scaled.values.slice(s![.., 0, ..]).to_owned();
+        let targets = scaled.values.slice(s![.., 1.., ..]).permuted_axes([1, 0, 2]).to_owned();
+        Ok(Self { config, field, grid, x0, targets })
+    }
+
+    pub(super) fn run(&self, gpu: &Gpu, theta: &Parameters) -> Result<Evaluated> {
+        let states = self.solve(gpu, self.grid.clone(), theta, &self.x0)?;
+        let squares: f64 = states.iter().zip(&self.targets).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+        let loss = squares / self.targets.len() as f64;
+
+        let grid = dense(&self.grid)?;
+        let times = grid.save_times();
+        let x0 = self.x0.slice_axis(Axis(0), Slice::from(..DRAWN.min(self.x0.nrows()))).to_owned();
+        let drawn = self.solve(gpu, grid, theta, &x0)?.permuted_axes([1, 0, 2]);
+        Ok(Evaluated { loss: loss.is_finite().then_some(loss), times, drawn })
+    }
+
+    fn solve(&self, gpu: &Gpu, grid: TimeGrid, theta: &Parameters, x0: &Array2<f32>) -> Result<Array3<f32>> {
+        let ode = NeuralOde::builder(self.field.clone(), grid).method(self.config.solve.method).build(gpu)?;
+        Ok(ode.solve(theta, x0.view())?.states)
+    }
+}
+
+/// The same steps, saved often enough for a smooth curve, first and last boundary included.
+fn dense(grid: &TimeGrid) -> Result<TimeGrid> {
+    let steps = grid.steps();
+    let mut saves: Vec<usize> = (0..=steps).step_by(steps.div_ceil(POINTS)).collect();
+    if saves.last() != Some(&steps) {
+        saves.push(steps);
+    }
+    TimeGrid::from_boundaries(grid.times().to_vec(), saves)
+}

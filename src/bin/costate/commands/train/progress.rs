@@ -1,0 +1,57 @@
+//! Progress on standard error: a bar on a terminal, lines elsewhere.
+
+use std::io::IsTerminal;
+use std::time::Instant;
+
+use costate::train::Record;
+use indicatif::{ProgressBar, ProgressStyle};
+
+use crate::output;
+
+/// Shows how far a training has come.
+pub(super) struct Progress {
+    bar: Option<ProgressBar>,
+    iterations: u64,
+    report_every: u64,
+    /// Trajectory-steps of one iteration.
+    work: f64,
+    start: Instant,
+}
+
+impl Progress {
+    pub(super) fn new(iterations: u64, report_every: u64, work: f64) -> Self {
+        let bar = std::io::stderr().is_terminal().then(|| {
+            let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed}");
+            ProgressBar::new(iterations).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
+        });
+        Self { bar, iterations, report_every, work, start: Instant::now() }
+    }
+
+    /// Takes the records that have arrived.
+    pub(super) fn show(&self, arrived: &[Record]) {
+        let Some(last) = arrived.last() else { return };
+        let seconds = self.start.elapsed().as_secs_f64();
+        let done = last.iteration + 1;
+        let speed = output::prefixed(self.work * done as f64 / seconds);
+        if let Some(bar) = &self.bar {
+            bar.set_position(done);
+            bar.set_message(format!("loss {:.4e}  {speed} trajectory-steps/s", last.loss));
+            return;
+        }
+        let due = |done: u64| done.is_multiple_of(self.report_every) || done == self.iterations;
+        for Record { iteration, loss, .. } in arrived.iter().filter(|r| due(r.iteration + 1)) {
+            output::note(&format!(
+                "iteration {}/{}  loss {loss:.4e}  {speed} trajectory-steps/s  {seconds:.1} s",
+                iteration + 1,
+                self.iterations
+            ));
+        }
+    }
+
+    /// Takes the bar away.
+    pub(super) fn end(&self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

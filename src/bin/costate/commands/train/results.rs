@@ -1,0 +1,199 @@
+//! The files of a training and its report.
+
+use std::path::Path;
+
+use costate::io::{Standardiser, write_atomically};
+use costate::train::{Record, TrainOptions, Trainer};
+use costate::{Adjoint, Gpu, Result};
+use ndarray::Axis;
+use serde::Serialize;
+
+use super::evaluation::Evaluated;
+use super::{Run, Trained};
+use crate::cli::Global;
+use crate::commands::report;
+use crate::output::{self, DeviceBytes};
+use crate::plots;
+
+/// About as many losses in the report; losses.csv has all.
+const LOSSES: usize = 1000;
+/// Components that a plot over time can tell apart.
+const COMPONENTS: usize = 7;
+
+/// report.json, and the JSON object of the subcommand.
+#[derive(Serialize)]
+pub(super) struct Results<'a> {
+    adapter: &'a str,
+    driver: &'a str,
+    method: String,
+    adjoint: String,
+    parameters: usize,
+    iterations: u64,
+    batch: usize,
+    window: usize,
+    steps: usize,
+    final_loss: Option<f64>,
+    evaluation_loss: Option<f64>,
+    seconds: f64,
+    trajectory_steps_per_second: f64,
+    reconstruction: Option<Reconstruction>,
+    device_bytes: DeviceBytes,
+    folder: &'a Path,
+    warnings: Vec<String>,
+    scaling: &'a Standardiser,
+    config: &'a toml::Value,
+    losses: Vec<(u64, f32)>,
+}
+
+/// The worst and the last certificate.
+#[derive(Serialize)]
+struct Reconstruction {
+    max_abs: f32,
+    mean_abs: f32,
+    bit_exact: bool,
+}
+
+impl<'a> Results<'a> {
+    pub(super) fn new(
+        run: &'a Run,
+        gpu: &'a Gpu,
+        trainer: &Trainer,
+        options: &TrainOptions,
+        trained: &Trained,
+        evaluation_loss: Option<f64>,
+    ) -> Self {
+        let records = &trained.records;
+        let steps = trainer.grid().steps();
+        let work = options.batch as f64 * steps as f64 * records.len() as f64;
+        let reconstruction = (options.adjoint != Adjoint::Stored).then(|| reconstruction(records)).flatten();
+        let tolerance = run.config.solve.reconstruction_tolerance;
+        let drift = reconstruction.as_ref().and_then(|r| report::drift(r.max_abs, tolerance));
+        Self {
+            adapter: gpu.adapter(),
+            driver: gpu.driver(),
+            method: options.method.to_string(),
+            adjoint: options.adjoint.to_string(),
+            parameters: run.field.parameter_count(),
+            iterations: records.len() as u64,
+            batch: options.batch,
+            window: options.window,
+            steps,
+            final_loss: final_loss(records),
+            evaluation_loss,
+            seconds: trained.seconds,
+            trajectory_steps_per_second: work / trained.seconds,
+            reconstruction,
+            device_bytes: DeviceBytes(trainer.memory_plan().clone()),
+            folder: &run.folder,
+            warnings: quarantined(records, options.batch).into_iter().chain(drift).collect(),
+            scaling: &run.scaling,
+            config: &run.echo,
+            losses: thin(records),
+        }
+    }
+
+    /// Writes everything but the weights.
+    pub(super) fn write(&self, run: &Run, trained: &Trained, evaluated: &Evaluated) -> Result<()> {
+        write_losses(&run.folder.join("losses.csv"), &trained.records)?;
+        output::write_json(&run.folder.join("report.json"), self)?;
+        if run.config.output.plot() {
+            draw(run, &trained.records, evaluated)?;
+        }
+        Ok(())
+    }
+
+    pub(super) fn show(&self, global: &Global, run: &Run) -> Result<()> {
+        self.warnings.iter().for_each(|w| output::warn(w));
+        if global.json {
+            return output::print_json(self);
+        }
+        let number = |loss: Option<f64>| loss.map_or("not finite".to_owned(), |l| format!("{l:.4e}"));
+        output::print(&format!(
+            "{} ({})\nfield         {}, {} parameters\niterations    {} of {} samples, {} steps each\nloss          {} at \
+             the end, {} over whole series\nthroughput    {} trajectory-steps/s, {:.1} s\ndevice memory {}\nwritten       {}",
+            self.adapter,
+            self.driver,
+            run.field.summary(),
+            self.parameters,
+            self.iterations,
+            self.batch,
+            self.steps,
+            number(self.final_loss),
+            number(self.evaluation_loss),
+            output::prefixed(self.trajectory_steps_per_second),
+            self.seconds,
+            output::bytes(self.device_bytes.0.total_bytes()),
+            self.folder.display()
+        ))
+    }
+}
+
+/// Mean of the last twentieth of the losses, at most 100, without those that are not finite.
+fn final_loss(records: &[Record]) -> Option<f64> {
+    let count = (records.len() / 20).clamp(1, 100);
+    let finite = records.iter().rev().take(count).map(|r| f64::from(r.loss)).filter(|l| l.is_finite());
+    let (sum, count) = finite.fold((0.0, 0_u32), |(sum, count), loss| (sum + loss, count + 1));
+    (count > 0).then(|| sum / f64::from(count))
+}
+
+fn reconstruction(records: &[Record]) -> Option<Reconstruction> {
+    let max_abs = records.iter().map(|r| r.drift_max).fold(0.0, f32::max);
+    records.last().map(|last| Reconstruction { max_abs, mean_abs: last.drift_mean, bit_exact: max_abs == 0.0 })
+}
+
+/// A warning if trajectories were left out of the loss.
+fn quarantined(records: &[Record], batch: usize) -> Option<String> {
+    let lost = |r: &&Record| (r.trajectories as usize) < batch;
+    let first = records.iter().find(lost)?;
+    Some(format!(
+        "in {} of {} iterations, first in iteration {}, trajectories met a non-finite value and took no part in loss and \
+         gradient; use a smaller step, smaller weights or a lower learning rate",
+        records.iter().filter(lost).count(),
+        records.len(),
+        first.iteration
+    ))
+}
+
+/// Every n-th loss and the last.
+fn thin(records: &[Record]) -> Vec<(u64, f32)> {
+    let every = records.len().div_ceil(LOSSES).max(1);
+    let last = records.len().saturating_sub(1);
+    let kept = records.iter().enumerate().filter(|(i, _)| i % every == 0 || *i == last);
+    kept.map(|(_, r)| (r.iteration, r.loss)).collect()
+}
+
+fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
+    write_atomically(path, |out| {
+        writeln!(out, "iteration,loss,gradient_norm,trajectories,drift_max,drift_mean")?;
+        for r in records {
+            let Record { iteration, loss, gradient_norm, trajectories, drift_max, drift_mean, .. } = r;
+            writeln!(out, "{iteration},{loss},{gradient_norm},{trajectories},{drift_max},{drift_mean}")?;
+        }
+        Ok(())
+    })
+}
+
+/// The plots, in the units of the data.
+fn draw(run: &Run, records: &[Record], evaluated: &Evaluated) -> Result<()> {
+    let losses: Vec<(u64, f64)> = records.iter().map(|r| (r.iteration, r.loss.into())).collect();
+    plots::loss_curve(&run.folder.join("loss.svg"), &losses)?;
+
+    let mut learned = evaluated.drawn.clone();
+    run.scaling.inverse(&mut learned)?;
+    let (series, names) = (&run.series, &run.series.names);
+    if let Some([a, b]) = run.config.output.plot_components(run.field.dim()) {
+        let plane = |values: ndarray::ArrayView3<'_, f32>| -> Vec<Vec<(f64, f64)>> {
+            let drawn = values.outer_iter().take(learned.len_of(Axis(0)));
+            drawn.map(|one| one.outer_iter().map(|x| (x[a].into(), x[b].into())).collect()).collect()
+        };
+        let path = run.folder.join("trajectory.svg");
+        plots::trajectories(&path, "", &plane(series.values.view()), &plane(learned.view()), [&names[a], &names[b]])?;
+    }
+    plots::time_series(
+        &run.folder.join("series.svg"),
+        ["t", "state"],
+        (&series.times, series.values.index_axis(Axis(0), 0)),
+        (&evaluated.times, learned.index_axis(Axis(0), 0)),
+        &names[..names.len().min(COMPONENTS)],
+    )
+}

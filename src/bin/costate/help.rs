@@ -1,0 +1,178 @@
+//! The long help texts.
+
+/// `costate --help`
+pub(crate) const COSTATE: &str = "\
+Train neural ODEs on any GPU.
+
+costate integrates dx/dt = f(x, t, θ), with f a multilayer perceptron, over large batches of initial states, and \
+computes gradients of the result with respect to the weights θ and the initial states. It runs on any adapter that \
+speaks Vulkan (Metal, DX12 in builds for those systems), and on the processor through a software adapter.
+
+Where to begin:
+  costate adapters                        is there a GPU?
+  costate check --config run.toml         are the gradients right for my problem?
+  costate bench                           how fast is it?
+  costate train run.toml                  learn from data
+
+Arrays are .npy files, weights .safetensors files with PyTorch's names, run descriptions .toml files; `costate train \
+--help` lists the keys of a run description.";
+
+/// After `costate --help`.
+pub(crate) const EXIT_CODES: &str = "\
+Exit codes: 0 done, 1 failed run or failed check, 2 bad usage or input; a failure is told in one sentence on standard \
+error. Nothing is left half-written: a file appears under its name complete or not at all.";
+
+/// `costate solve --help`
+pub(crate) const SOLVE: &str = "\
+Integrate a batch of initial states and write the states at the save times.
+
+Example: run.toml holds
+  [field]
+  state = 2
+  hidden = [64, 64]
+  [solve]
+  method = \"rk4\"
+  t1 = 1.0
+  step = 0.025
+  save_at = [0.25, 0.5, 1.0]
+and then
+  costate solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy
+writes [3, batch, 2]. A trajectory that leaves the finite numbers does not disturb the others: it is counted and named \
+in a warning, and its states are not finite from there on. If none is left the run has failed (exit code 1).
+
+Example, without running: what would a solve of a million trajectories keep on the device?
+  costate solve --config run.toml --plan --batch 1000000";
+
+/// `costate gradient --help`
+pub(crate) const GRADIENT: &str = "\
+Differentiate a loss, or pull cotangents back, to the weights and the initial states.
+
+With --targets the loss is the mean of (x - target)^2 over save times, batch and components. With --cotangents it is \
+yours: give dJ/dx at the save times and get dJ/dθ and dJ/dx0 (the vector-Jacobian product of `costate solve`).
+
+Example:
+  costate gradient --config run.toml --weights w.safetensors --x0 x0.npy --targets y.npy --out g.safetensors
+writes tensors named as the weights (net.0.weight, ...), x0 [batch, dim] and loss [1].
+
+The gradient is that of the computed numbers. With adjoint = \"stored\" the state of every step is kept; with adjoint = \
+\"backsolve\" the states are reconstructed by stepping back, in memory that does not grow with the steps: the report \
+then says how far the reconstructed initial states are from the given ones, and more than reconstruction_tolerance is \
+a warning.";
+
+/// `costate train --help`
+pub(crate) const TRAIN: &str = "\
+Learn the weights from time series.
+
+Samples are windows of the series in [data]: the first point of a window is the initial state, the loss is the mean \
+squared error at the other points. Progress goes to standard error. The output folder receives weights.safetensors, \
+report.json, losses.csv, loss.svg, trajectory.svg and series.svg (learned against data, each series from its first point).
+
+Example: lv.toml holds
+  [field]
+  state = 2
+  hidden = [32]
+  [solve]
+  steps = 10                 # per interval between neighbouring points of the data
+  adjoint = \"backsolve\"
+  [data]
+  file = \"hudson-bay-lynx-hare.csv\"
+  scale = \"log_standardise\"
+  window = 6
+  [train]
+  iterations = 2000
+  learning_rate = 0.01
+  [output]
+  folder = \"lynx\"
+and then
+  costate train lv.toml";
+
+/// After `costate train --help`: the keys of a run description.
+pub(crate) const KEYS: &str = "\
+Keys of a run description (paths are relative to its folder):
+
+[field]                      the vector field, a multilayer perceptron
+  state                      number of components of the state
+  hidden                     widths of the hidden layers, [64, 64]; may be empty
+  activation                 of the hidden layers, or a list, one per layer (tanh); known are
+                             identity tanh relu elu softplus silu gelu sin
+  output_activation          of the last layer (identity)
+  time_input                 true: the time is the last input of layer 0 (false)
+
+[solve]
+  method                     euler midpoint heun ralston bosh3 rk4 rk4_38 dopri5 tsit5 (rk4)
+  t0, t1                     start (0) and end, which may be earlier; train has them from the data
+  step                       longest step: intervals between save times are split equally; or
+  steps                      number of equal steps per interval
+  save_at                    save times ([t1]); train has them from the data
+  adjoint                    stored or backsolve (stored)
+  reconstruction_tolerance   how far reconstructed initial states may be off (1e-3)
+
+[loss]
+  kind                       mse: mean squared error (mse)
+
+[data]                       train only
+  file                       .csv: time, then one column per component; a column `series` tells
+                             series apart; .npz: t [time] and x [series, time, dim]
+  scale                      none standardise log_standardise (none)
+  window                     points per sample (the whole series)
+  stride                     use every n-th point (1)
+
+[train]                      train only
+  iterations                 number of updates
+  learning_rate              at the start
+  batch                      samples drawn for each update (as many as there are)
+  optimiser                  adam or sgd (adam)
+  beta1, beta2, epsilon      of adam (0.9, 0.999, 1e-8)
+  momentum                   of sgd (0)
+  schedule                   of the learning rate: constant cosine exponential (constant)
+  final_learning_rate        where cosine (0) and exponential end
+  weight_decay               decoupled from the gradient (0)
+  clip_norm                  largest norm of the gradient, a larger one is scaled down (none)
+  init                       xavier kaiming torch { normal = 0.1 } (xavier)
+  seed                       of the weights and the order of samples (0)
+  weights                    start from these weights instead
+  report_every               iterations between two reports of progress (100)
+
+[output]                     train only
+  folder                     where results go (runs/ and the name of the description)
+  plot                       false: no plots (true)
+  plot_components            the two components of the phase plane ([0, 1])";
+
+/// `costate check --help`
+pub(crate) const CHECK: &str = "\
+Hold states and gradients of a run against f64 and finite differences.
+
+Draws random initial states and targets (and weights, if none are given), runs them on the device, and compares: states \
+and gradients with the same computation in f64 on the processor, that with finite differences, the stored adjoint with \
+the reconstructing one, and the reconstructed initial states with the given ones. Each line shows a value, the \
+tolerance and ok or FAIL; if any line fails the exit code is 1.
+
+Example:
+  costate check --config run.toml --weights w.safetensors --batch 8
+
+The f64 computation takes one processor core: keep the batch small for long runs.";
+
+/// `costate bench --help`
+pub(crate) const BENCH: &str = "\
+Measure the throughput of solves and gradients.
+
+Runs random weights and states, once to compile the kernels and then --repeats times; the median wall time of a call \
+counts. It includes the upload of states and targets and the readback of results, as a caller sees it. A \
+trajectory-step is one step of one trajectory. GFLOP/s count two operations per weight and evaluation of the field, \
+four per weight and vector-Jacobian product, and nothing else. A batch that does not fit the device is left out and \
+named.
+
+Example:
+  costate bench --batch 64,4096 --hidden 64,64 --adjoint stored,backsolve --steps 100 --out bench
+writes bench/bench.json and bench/throughput.svg too.";
+
+/// `costate adapters --help`
+pub(crate) const ADAPTERS: &str = "\
+List the GPUs and software adapters of this machine.
+
+Shows name, driver, the limits that matter, what an adapter lacks if it cannot be used, and which one a run would take \
+and why. Choose another with --adapter, which every subcommand has.
+
+Example:
+  costate adapters --adapter llvmpipe
+says whether that name would be found.";

@@ -1,0 +1,181 @@
+//! Standard output, standard error and the checks that keep a run from failing at its very end.
+
+use std::io::{self, ErrorKind, Write};
+use std::path::{Path, PathBuf};
+
+use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
+use costate::{Error, MemoryPlan, Result, Slot};
+use serde::ser::SerializeMap;
+use serde::{Serialize, Serializer};
+
+/// Prints lines for people on standard output.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be written. A reader that has gone away (`| head`) is no error.
+pub(crate) fn print(text: &str) -> Result<()> {
+    let mut out = io::stdout().lock();
+    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+        Err(source) if source.kind() != ErrorKind::BrokenPipe => {
+            Err(Error::Io { action: "write", path: "standard output".into(), source })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Prints the one JSON object of a subcommand.
+///
+/// # Errors
+/// As [`print()`].
+pub(crate) fn print_json(value: &impl Serialize) -> Result<()> {
+    print(&json_text(value)?)
+}
+
+/// Writes a JSON file.
+///
+/// # Errors
+/// As [`costate::io::write_atomically`].
+pub(crate) fn write_json(path: &Path, value: &impl Serialize) -> Result<()> {
+    let text = json_text(value)?;
+    costate::io::write_atomically(path, |writer| writeln!(writer, "{text}"))
+}
+
+fn json_text(value: &impl Serialize) -> Result<String> {
+    serde_json::to_string_pretty(value).map_err(|e| Error::Invalid {
+        what: "the report".into(),
+        problem: e.to_string(),
+        remedy: "run without --json".into(),
+    })
+}
+
+/// A line on standard error; one that cannot be written is lost.
+pub(crate) fn note(text: &str) {
+    let _ = writeln!(io::stderr(), "{text}");
+}
+
+/// A warning on standard error.
+pub(crate) fn warn(text: &str) {
+    note(&format!("warning: {text}"));
+}
+
+/// Refuses an output file that could not be written, before the run is paid for.
+///
+/// # Errors
+/// [`Error::Invalid`] naming the file and the reason.
+pub(crate) fn check_file(path: &Path) -> Result<()> {
+    let folder = match path.parent() {
+        Some(folder) if !folder.as_os_str().is_empty() => folder,
+        _ => Path::new("."),
+    };
+    let refused = |e: io::Error| Error::Invalid {
+        what: format!("output {}", path.display()),
+        problem: format!("it cannot be written ({e})"),
+        remedy: "give a file name in a folder that exists and may be written to".into(),
+    };
+    if path.is_dir() {
+        return Err(refused(ErrorKind::IsADirectory.into()));
+    }
+    if path.file_name().is_none() {
+        return Err(refused(ErrorKind::InvalidFilename.into()));
+    }
+    probe(folder).map_err(refused)
+}
+
+/// Makes an output folder, and refuses it if it could not be written to.
+///
+/// # Errors
+/// [`Error::Invalid`] naming the folder and the reason.
+pub(crate) fn make_folder(path: &Path) -> Result<PathBuf> {
+    std::fs::create_dir_all(path).and_then(|()| probe(path)).map_err(|e| Error::Invalid {
+        what: format!("output folder {}", path.display()),
+        problem: format!("it cannot be written to ({e})"),
+        remedy: "give a folder that exists or can be made".into(),
+    })?;
+    Ok(path.to_owned())
+}
+
+/// Creates a file that is gone at once.
+fn probe(folder: &Path) -> io::Result<()> {
+    let made = tempfile::Builder::new().prefix(".costate-").suffix(".tmp").tempfile_in(folder);
+    // The temporary name in the message would only confuse.
+    made.map(drop).map_err(|e| io::Error::from(e.kind()))
+}
+
+/// The buffers of a run as a JSON object: bytes by name, and their `total`.
+#[derive(Clone, Debug)]
+pub(crate) struct DeviceBytes(pub(crate) MemoryPlan);
+
+impl Serialize for DeviceBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let entries = self.0.entries();
+        let mut map = serializer.serialize_map(Some(entries.len() + 1))?;
+        for (slot, bytes) in entries {
+            map.serialize_entry(&slot_name(*slot), bytes)?;
+        }
+        map.serialize_entry("total", &self.0.total_bytes())?;
+        map.end()
+    }
+}
+
+/// The name of a buffer in snake case.
+pub(crate) fn slot_name(slot: Slot) -> String {
+    let mut name = String::new();
+    for (i, letter) in format!("{slot:?}").chars().enumerate() {
+        if letter.is_uppercase() && i > 0 {
+            name.push('_');
+        }
+        name.extend(letter.to_lowercase());
+    }
+    name
+}
+
+/// `1.5 MiB`
+pub(crate) fn bytes(count: u64) -> String {
+    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
+    let mut value = count as f64;
+    let mut unit = 0;
+    while value >= 1024.0 && unit + 1 < UNITS.len() {
+        value /= 1024.0;
+        unit += 1;
+    }
+    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+}
+
+/// Four significant digits with a prefix: `1.234 M`.
+pub(crate) fn prefixed(value: f64) -> String {
+    for (size, prefix) in [(1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")] {
+        if value >= size {
+            return format!("{:.2}{prefix}", value / size);
+        }
+    }
+    format!("{value:.2}")
+}
+
+/// A table with a line under its header and no others; `right` columns at the end are aligned to the right.
+pub(crate) fn table<const N: usize>(
+    header: [&str; N],
+    right: usize,
+    rows: impl IntoIterator<Item = [String; N]>,
+) -> String {
+    let line = LineStyle::none().fill('─').junction('─');
+    let mut table = Table::new();
+    table.load_style(TableStyle::new().header_separator(line));
+    table.set_header(header);
+    table.add_rows(rows);
+    for column in table.column_iter_mut().skip(N.saturating_sub(right)) {
+        column.set_cell_alignment(CellAlignment::Right);
+    }
+    table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_and_numbers_read_well() {
+        assert_eq!(slot_name(Slot::SumsOfSums), "sums_of_sums");
+        assert_eq!(slot_name(Slot::Theta), "theta");
+        assert_eq!([0, 1023, 1536, 3 << 40].map(bytes), ["0 B", "1023 B", "1.5 KiB", "3.0 TiB"]);
+        assert_eq!([0.5, 1500.0, 2.5e7].map(prefixed), ["0.50", "1.50 k", "25.00 M"]);
+    }
+}

@@ -1,0 +1,199 @@
+//! `solve` and `gradient`: files, reports, and the numbers of PyTorch.
+
+use std::path::Path;
+
+use costate::io::{read_npy3, write_npy, write_parameters};
+use costate::{Mlp, Parameters};
+use ndarray::{Array3, ArrayD, array};
+use safetensors::tensor::{Dtype, SafeTensors};
+use serde_json::Value;
+
+use super::*;
+
+/// f32 rounding over a few evaluations of 5 inputs, with room to spare.
+const TOLERANCE: f64 = 2e-5;
+
+const SOLVE: &str = "solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy";
+const GRADIENT: &str = "gradient --config run.toml --weights w.safetensors --x0 x0.npy --out g.safetensors";
+
+const KEYS: [&str; 11] = [
+    "adapter",
+    "driver",
+    "method",
+    "adjoint",
+    "steps",
+    "field_evaluations",
+    "loss",
+    "reconstruction",
+    "device_bytes",
+    "trajectories",
+    "seconds",
+];
+
+#[expect(clippy::cast_possible_truncation, reason = "the device computes in f32")]
+pub(crate) fn narrow(value: f64) -> f32 {
+    value as f32
+}
+
+/// A tensor of a file, f32 or f64.
+pub(crate) fn tensor(path: &Path, name: &str) -> ArrayD<f64> {
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let tensor = tensors.tensor(name).unwrap_or_else(|e| panic!("{name} in {}: {e}", path.display()));
+    let values = match tensor.dtype() {
+        Dtype::F32 => tensor.data().as_chunks().0.iter().map(|b| f32::from_le_bytes(*b).into()).collect(),
+        Dtype::F64 => tensor.data().as_chunks().0.iter().map(|b| f64::from_le_bytes(*b)).collect(),
+        other => panic!("{name} is {other:?}"),
+    };
+    ArrayD::from_shape_vec(tensor.shape(), values).unwrap()
+}
+
+fn names(path: &Path) -> Vec<String> {
+    let bytes = std::fs::read(path).unwrap();
+    let tensors = SafeTensors::deserialize(&bytes).unwrap();
+    let mut names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();
+    names.sort_unstable();
+    names
+}
+
+#[track_caller]
+fn assert_close(what: &str, got: &ArrayD<f64>, want: &ArrayD<f64>) {
+    assert_eq!(got.shape(), want.shape(), "shape of {what}");
+    let norm = |a: &ArrayD<f64>| a.iter().map(|v| v * v).sum::<f64>().sqrt();
+    let error = norm(&(got - want)) / norm(want);
+    assert!(error < TOLERANCE, "{what} is off by {error:e}");
+}
+
+/// Every parameter tensor and x0 of a gradient file against PyTorch's.
+#[track_caller]
+fn assert_torch_gradient(path: &Path) {
+    let torch = fixture("torch_euler.safetensors");
+    for name in names(path).iter().filter(|n| *n != "loss") {
+        assert_close(name, &tensor(path, name), &tensor(&torch, &format!("grad.{name}")));
+    }
+}
+
+#[track_caller]
+fn assert_report(report: &Value, adjoint: &str, evaluations: [u64; 2]) {
+    assert_keys(report, &KEYS);
+    assert_eq!((&report["method"], &report["adjoint"]), (&"euler".into(), &adjoint.into()), "names in {report}");
+    assert_eq!(report["steps"], 4, "0.4 in steps of 0.1");
+    assert_eq!(report["field_evaluations"]["forward"], evaluations[0], "evaluations in {report}");
+    assert_eq!(report["field_evaluations"]["reverse"], evaluations[1], "evaluations in {report}");
+    let trajectories = serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0});
+    assert_eq!(report["trajectories"], trajectories, "all went well");
+    let bytes = report["device_bytes"].as_object().unwrap();
+    let total: u64 = bytes.iter().filter(|(name, _)| *name != "total").map(|(_, b)| b.as_u64().unwrap()).sum();
+    assert_eq!(bytes["total"], total, "the buffers should add up");
+    assert!(bytes.contains_key("state") && total > 0, "the state should be among {bytes:?}");
+    assert!(report["seconds"].as_f64().unwrap() > 0.0, "a run takes time");
+}
+
+#[test]
+fn a_solve_is_that_of_pytorch() {
+    let folder = Folder::new();
+    let report = folder.run(&format!("{SOLVE} --json")).succeeded().json();
+    assert_report(&report, "stored", [4, 0]);
+    assert!(report["loss"].is_null() && report["reconstruction"].is_null(), "a solve has neither: {report}");
+    let states = read_npy3(folder.path("x.npy")).unwrap();
+    assert_eq!(states.shape(), [1, 7, 2], "[time, batch, dim]");
+    let last = states.index_axis(ndarray::Axis(0), 0).mapv(f64::from).into_dyn();
+    assert_close("x(t1)", &last, &tensor(&fixture("torch_euler.safetensors"), "x1"));
+    let ran = folder.run(SOLVE).succeeded();
+    assert!(ran.stdout.contains("7 ok") && ran.stderr.is_empty(), "a summary and nothing else: {ran:?}");
+}
+
+#[test]
+fn states_come_at_every_save_time() {
+    let folder = Folder::new();
+    folder.file("run.toml", &format!("{EULER}save_at = [0.0, 0.2, 0.4]\n"));
+    folder.run(SOLVE).succeeded();
+    let states = read_npy3(folder.path("x.npy")).unwrap();
+    assert_eq!(states.shape(), [3, 7, 2], "[time, batch, dim]");
+    let x0 = costate::io::read_npy2(folder.path("x0.npy")).unwrap();
+    assert_eq!(states.index_axis(ndarray::Axis(0), 0), x0, "the state at t0 is the given one");
+}
+
+#[test]
+fn a_gradient_is_that_of_pytorch() {
+    let folder = Folder::new();
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
+    let report = ran.json();
+    assert_report(&report, "stored", [4, 4]);
+    assert!(report["reconstruction"].is_null(), "nothing is reconstructed: {report}");
+    let path = folder.path("g.safetensors");
+    let expected =
+        ["loss", "net.0.bias", "net.0.weight", "net.2.bias", "net.2.weight", "net.4.bias", "net.4.weight", "x0"];
+    assert_eq!(names(&path), expected);
+    assert_torch_gradient(&path);
+    let loss = tensor(&fixture("torch_euler.safetensors"), "loss");
+    assert_close("loss", &tensor(&path, "loss"), &loss);
+    assert!((report["loss"].as_f64().unwrap() / loss[[0]] - 1.0).abs() < TOLERANCE, "the loss is reported: {report}");
+}
+
+#[test]
+fn cotangents_are_pulled_back() {
+    let folder = Folder::new();
+    let torch = fixture("torch_euler.safetensors");
+    let (x1, targets) = (tensor(&torch, "x1"), tensor(&torch, "targets"));
+    let cotangents = ((&x1 - &targets) * (2.0 / x1.len() as f64)).insert_axis(ndarray::Axis(0));
+    write_npy(folder.path("c.npy"), cotangents.mapv(narrow).view()).unwrap();
+    let report = folder.run(&format!("{GRADIENT} --cotangents c.npy --json")).succeeded().json();
+    assert!(report["loss"].is_null(), "a vector-Jacobian product has no loss: {report}");
+    let path = folder.path("g.safetensors");
+    assert!(!names(&path).contains(&"loss".to_owned()), "no loss in the file either");
+    assert_torch_gradient(&path);
+}
+
+#[test]
+fn a_reconstruction_is_reported_and_warned_about() {
+    let folder = Folder::new();
+    folder.file("run.toml", &format!("{EULER}adjoint = \"backsolve\"\nreconstruction_tolerance = 1e-6\n"));
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
+    let report = ran.json();
+    assert_report(&report, "backsolve", [4, 8]);
+    assert_keys(&report["reconstruction"], &["max_abs", "mean_abs", "bit_exact"]);
+    let [largest, mean] = ["max_abs", "mean_abs"].map(|key| report["reconstruction"][key].as_f64().unwrap());
+    assert!(largest >= mean && mean > 1e-6, "Euler drifts: {report}");
+    assert_eq!(report["reconstruction"]["bit_exact"], false);
+    for word in ["warning: ", "1e-6", "stored"] {
+        assert!(ran.stderr.iter().any(|l| l.contains(word)), "'{word}' should be in {:?}", ran.stderr);
+    }
+    folder.file("run.toml", &format!("{EULER}adjoint = \"backsolve\"\nreconstruction_tolerance = 1.0\n"));
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy")).succeeded();
+    assert!(ran.stderr.is_empty(), "within the tolerance there is no warning: {:?}", ran.stderr);
+}
+
+#[test]
+fn a_bad_trajectory_is_named_and_the_rest_goes_on() {
+    let folder = Folder::new();
+    folder.file("run.toml", &EULER.replace("[5, 3]", "[]"));
+    let field = Mlp::builder(2).build().unwrap();
+    let theta = Parameters::from_flat(&field, vec![100.0, 0.0, 0.0, 100.0, 0.0, 0.0]).unwrap();
+    write_parameters(folder.path("w.safetensors"), &theta).unwrap();
+    write_npy(folder.path("x0.npy"), array![[0.0_f32, 0.0], [1e38, 0.0]].view()).unwrap();
+    write_npy(folder.path("y.npy"), Array3::<f32>::ones((1, 2, 2)).view()).unwrap();
+    for arguments in [SOLVE.to_owned(), format!("{GRADIENT} --targets y.npy")] {
+        let ran = folder.run(&format!("{arguments} --json")).succeeded();
+        assert_eq!(ran.json()["trajectories"], serde_json::json!({"ok": 1, "non_finite": 1, "overflow": 0}));
+        let warning = ran.stderr.iter().find(|l| l.starts_with("warning: ")).cloned().unwrap_or_default();
+        assert!(warning.contains("1 of 2") && warning.contains("trajectory 1 in step 0"), "got '{warning}'");
+    }
+    write_npy(folder.path("x0.npy"), array![[1e38_f32, 0.0]].view()).unwrap();
+    let ran = folder.run(&format!("{SOLVE} --json")).failed(1, &["none of 1 trajectories stayed finite"]);
+    assert_eq!(ran.json()["trajectories"]["non_finite"], 1, "the report is there nevertheless");
+}
+
+#[test]
+fn a_plan_is_shown_without_a_run() {
+    let folder = Folder::new();
+    let before = folder.entries();
+    let solve = folder.run("solve --config run.toml --plan --batch 1000 --json").succeeded().json();
+    let gradient = folder.run("gradient --config run.toml --plan --x0 x0.npy --json").succeeded().json();
+    assert_eq!((&solve["batch"], &gradient["batch"]), (&1000.into(), &7.into()));
+    assert!(solve["device_bytes"].get("adjoint").is_none(), "a solve has no adjoint: {solve}");
+    assert!(gradient["device_bytes"]["stored"].as_u64().unwrap() >= 4 * 7 * 2 * 4, "4 states are kept: {gradient}");
+    let text = folder.run("gradient --config run.toml --plan --batch 7").succeeded().stdout;
+    assert!(text.contains("stored") && text.contains("total"), "a table for people: {text}");
+    assert_eq!(folder.entries(), before, "nothing is written");
+}

@@ -1,0 +1,116 @@
+//! `train`: files, report, progress, and what becomes of a training that goes wrong.
+
+use std::fmt::Write;
+
+use costate::Mlp;
+use costate::io::{read_parameters, write_parameters};
+
+use super::*;
+
+/// A spiral of 21 points, of which every second is used.
+fn spiral(scale: f64) -> String {
+    (0..=20).map(|i| 0.1 * f64::from(i)).fold("t,x,y\n".to_owned(), |mut text, t: f64| {
+        let radius = scale * (-0.3 * t).exp();
+        writeln!(text, "{t},{},{}", radius * (2.0 * t).cos(), radius * (2.0 * t).sin()).unwrap();
+        text
+    })
+}
+
+const TRAIN: &str = "[field]\nstate = 2\nhidden = [5, 3]\n[solve]\nmethod = \"euler\"\nsteps = 2\nadjoint = \"backsolve\"\n\
+     [data]\nfile = \"spiral.csv\"\nstride = 2\nwindow = 4\n\
+     [train]\niterations = 60\nlearning_rate = 0.02\nreport_every = 20\n[output]\nfolder = \"out\"\n";
+
+fn folder() -> Folder {
+    let folder = Folder::new();
+    folder.file("train.toml", TRAIN);
+    folder.file("spiral.csv", &spiral(1.0));
+    folder
+}
+
+#[test]
+fn a_training_leaves_weights_a_report_and_plots() {
+    let folder = folder();
+    let ran = folder.run("train train.toml --json").succeeded();
+    let report = ran.json();
+    assert_keys(&report, &["adapter", "driver", "method", "adjoint", "config", "scaling", "seconds", "device_bytes"]);
+    assert_keys(&report, &["trajectory_steps_per_second", "evaluation_loss"]);
+    assert_keys(&report["reconstruction"], &["max_abs", "mean_abs", "bit_exact"]);
+    assert_eq!(report["iterations"], 60);
+    // 11 points make 8 windows of 4, with 3 intervals of 2 steps.
+    assert_eq!((&report["batch"], &report["steps"]), (&8.into(), &6.into()));
+    assert_eq!(report["config"]["train"]["learning_rate"], 0.02);
+    let losses = report["losses"].as_array().unwrap();
+    assert_eq!((losses.len(), &losses[59][0]), (60, &59.into()));
+    let [first, last] = [&losses[0][1], &report["final_loss"]].map(|loss| loss.as_f64().unwrap());
+    assert!(last < 0.5 * first, "the loss should fall from {first}, not to {last}");
+    let lines = ran.stderr.iter().filter(|l| l.starts_with("iteration ")).count();
+    assert_eq!(lines, 3, "a line every 20 iterations: {:?}", ran.stderr);
+
+    let out = folder.path("out");
+    let entries: Vec<String> = ["loss.svg", "losses.csv", "report.json", "series.svg", "trajectory.svg"]
+        .into_iter()
+        .chain(["weights.safetensors"])
+        .map(str::to_owned)
+        .collect();
+    let mut found: Vec<String> =
+        std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
+    found.sort_unstable();
+    assert_eq!(found, entries);
+    let written: Value = serde_json::from_slice(&std::fs::read(out.join("report.json")).unwrap()).unwrap();
+    assert_eq!(written, report, "the file is what is printed");
+    let csv = std::fs::read_to_string(out.join("losses.csv")).unwrap();
+    assert_eq!(csv.lines().count(), 61, "a line per iteration and the header");
+    let field = Mlp::builder(2).hidden(&[5, 3], costate::Activation::Tanh).build().unwrap();
+    read_parameters(out.join("weights.safetensors"), &field).unwrap();
+
+    folder.file(
+        "more.toml",
+        &format!("{}plot = false\n", TRAIN.replace("[train]", "[train]\nweights = \"out/weights.safetensors\"")),
+    );
+    let more = folder.run("train more.toml --json").succeeded().json();
+    let start = more["losses"][0][1].as_f64().unwrap();
+    assert!(start < 0.5 * first, "training goes on from the weights: {start} where it began with {first}");
+    assert!(folder.run("train train.toml").succeeded().stdout.contains("trajectory-steps/s"), "a summary for people");
+}
+
+#[test]
+fn mistakes_are_found_before_the_training() {
+    let folder = folder();
+    folder.file("one.csv", "t,x\n0,1\n1,2\n2,3\n");
+    let before = folder.entries();
+    for (from, to, words) in [
+        ("[train]", "[other]", ["other", "train.toml"]),
+        ("spiral.csv", "none.csv", ["cannot read", "none.csv"]),
+        ("spiral.csv", "one.csv", ["1 components (x)", "field.state"]),
+        ("window = 4", "window = 12", ["data.window", "use 2 to 11"]),
+        ("stride = 2", "stride = 40", ["data.stride", "leaves 1"]),
+        ("folder = \"out\"", "folder = \"run.toml\"", ["run.toml", "cannot be written to"]),
+        ("[train]", "[train]\nweights = \"none\"", ["cannot read", "none"]),
+        ("iterations = 60", "iterations = 0", ["train.iterations", "at least 1"]),
+    ] {
+        folder.file("train.toml", &TRAIN.replace(from, to));
+        let ran = folder.run("train train.toml --json").failed(2, &words);
+        assert!(ran.stdout.is_empty(), "`{to}` should print nothing: {}", ran.stdout);
+    }
+    folder.file("train.toml", EULER);
+    folder.run("train train.toml").failed(2, &["[data]"]);
+    assert_eq!(folder.entries(), before, "nothing is written");
+}
+
+#[test]
+fn a_hopeless_training_stops_and_keeps_its_weights() {
+    let folder = folder();
+    folder.file("spiral.csv", &spiral(1e38));
+    let linear = TRAIN.replace("[5, 3]", "[]").replace("= 60", "= 100000");
+    folder.file("train.toml", &linear.replace("[train]", "[train]\nweights = \"w.safetensors\""));
+    let field = Mlp::builder(2).build().unwrap();
+    let theta = costate::Parameters::from_flat(&field, vec![500.0, 0.0, 0.0, 500.0, 0.0, 0.0]).unwrap();
+    write_parameters(folder.path("w.safetensors"), &theta).unwrap();
+    let ran = folder.run("train train.toml --json").failed(1, &["no trajectory stayed finite", "100 iterations"]);
+    let report = ran.json();
+    assert!(report["iterations"].as_u64().unwrap() < 1000, "it gives up early: {}", report["iterations"]);
+    assert!(report["final_loss"].is_null() && report["evaluation_loss"].is_null(), "no loss is claimed");
+    assert!(ran.stderr.iter().any(|l| l.starts_with("warning: ")), "the trajectories are counted: {:?}", ran.stderr);
+    let kept = read_parameters(folder.path("out/weights.safetensors"), &field).unwrap();
+    assert_eq!(kept, theta, "the weights are the last good ones");
+}
