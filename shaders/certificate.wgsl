@@ -1,11 +1,10 @@
 // How far the reconstructed initial state is from the given one: per trajectory the largest component of
-// |x^(t0) - x(t0)|, and partials [rows, 2] of its maximum and sum. Quarantined trajectories count as 0.
+// |x^(t0) - x(t0)|. Quarantined trajectories count as 0. Companion: drift_partials.wgsl.
 
 struct CertificateCall {
     dim: u32,
     stride: u32,
     batch: u32,
-    rows: u32,
 }
 
 var<immediate> call: CertificateCall;
@@ -14,7 +13,6 @@ var<immediate> call: CertificateCall;
 @group(0) @binding(1) var<storage, read> initial: array<f32>;
 @group(0) @binding(2) var<storage, read> status: array<u32>;
 @group(0) @binding(3) var<storage, read_write> drift: array<f32>;
-@group(0) @binding(4) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(64)
 fn certificate(
@@ -22,22 +20,14 @@ fn certificate(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let row = folded(group, groups, local);
-    if (row < call.rows) {
-        var largest = 0.0;
-        var sum = 0.0;
-        for (var b = row; b < call.batch; b += call.rows) {
-            var worst = 0.0;
-            if (status[b] == 0u) {
-                for (var c = 0u; c < call.dim; c++) {
-                    worst = max(worst, abs(state[c * call.stride + b] - initial[c * call.stride + b]));
-                }
+    let b = folded(group, groups, local);
+    if (b < call.batch) {
+        var worst = 0.0;
+        if (status[b] == 0u) {
+            for (var c = 0u; c < call.dim; c++) {
+                worst = max(worst, abs(state[c * call.stride + b] - initial[c * call.stride + b]));
             }
-            drift[b] = worst;
-            largest = max(largest, worst);
-            sum += worst;
         }
-        partials[2u * row] = largest;
-        partials[2u * row + 1u] = sum;
+        drift[b] = worst;
     }
 }

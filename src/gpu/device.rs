@@ -120,6 +120,8 @@ impl Gpu {
     /// Gives up the device: everything after this returns [`Error::DeviceLost`].
     pub fn destroy(&self) {
         self.shared.device.destroy();
+        // The callback may come only with the next wait.
+        let _ = self.shared.lost.set("destroyed by the caller".to_owned());
     }
 
     pub(super) fn device(&self) -> &wgpu::Device {
@@ -175,6 +177,10 @@ impl Gpu {
         let mut failure = None;
         for scope in scopes.into_iter().rev() {
             failure = failure.or(pollster::block_on(scope.pop()));
+        }
+        if failure.is_some() {
+            // A loss shows first as a refusal; its callback comes with a poll.
+            let _ = self.device().poll(PollType::Poll);
         }
         self.check()?;
         match failure {

@@ -52,7 +52,8 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::LossPartials => folded(&[shader!("loss_partials")], &[Read, Read, ReadWrite]),
         Kernel::LossFinish => (vec![shader!("loss_finish").into()], vec![ReadWrite]),
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
-        Kernel::Certificate => folded(&[shader!("certificate")], &[Read, Read, Read, ReadWrite, ReadWrite]),
+        Kernel::Certificate => folded(&[shader!("certificate")], &[Read, Read, Read, ReadWrite]),
+        Kernel::DriftPartials => folded(&[shader!("drift_partials")], &[Read, ReadWrite]),
         Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
         Kernel::Adam => folded(
             &[shader!("common"), shader!("optimizer"), shader!("adam")],

@@ -68,6 +68,7 @@ fn kernels() -> Vec<Kernel> {
         Kernel::LossFinish,
         Kernel::NormPartials,
         Kernel::Certificate,
+        Kernel::DriftPartials,
         Kernel::Adam,
         Kernel::Sgd,
         Kernel::Gather,
@@ -87,7 +88,7 @@ fn kernels() -> Vec<Kernel> {
 fn call_bytes(kernel: &Kernel) -> usize {
     match kernel {
         Kernel::StepForward(_) | Kernel::StepReverse(_) => size_of::<StepCall>(),
-        Kernel::PackWeights | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights | Kernel::NormPartials | Kernel::DriftPartials => size_of::<CountCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials => size_of::<LossCall>(),

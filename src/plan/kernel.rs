@@ -56,6 +56,7 @@ pub(crate) enum Kernel {
     LossFinish,
     NormPartials,
     Certificate,
+    DriftPartials,
     Adam,
     Sgd,
     Gather,
@@ -74,6 +75,7 @@ impl Kernel {
             Self::LossFinish => "loss_finish",
             Self::NormPartials => "norm_partials",
             Self::Certificate => "certificate",
+            Self::DriftPartials => "drift_partials",
             Self::Adam => "adam",
             Self::Sgd => "sgd",
             Self::Gather => "gather",
@@ -172,7 +174,6 @@ pub(crate) struct CertificateCall {
     pub dim: u32,
     pub stride: u32,
     pub batch: u32,
-    pub rows: u32,
 }
 
 /// Numbers of `adam` and `sgd`.

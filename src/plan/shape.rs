@@ -12,6 +12,8 @@ use crate::solver::{Adjoint, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
 const MAX_EVALUATIONS: u64 = 64;
+/// Trajectories beyond this do not fit the kernels' 32-bit counters, whatever the device.
+const MAX_BATCH: u64 = 1 << 31;
 /// Rows that one invocation of `outer_product` adds.
 const SLICE_ROWS: u64 = 256;
 
@@ -59,6 +61,7 @@ impl Shape {
         if spec.batch == 0 {
             return Err(Error::invalid("batch", "0 trajectories", "give at least one initial state"));
         }
+        limit(caps, "a batch, in trajectories,", spec.batch as u64, MAX_BATCH, "use a smaller batch")?;
         let field = &spec.field;
         let lane = lane::choose(field, caps);
         let layout = FieldLayout::new(field);

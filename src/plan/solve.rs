@@ -163,16 +163,19 @@ impl Plan {
     /// Per-trajectory |x̂(t0) − x(t0)| after a reconstructing reverse pass, with its maximum and sum.
     pub(crate) fn certificate(&self) -> Result<Program> {
         let mut program = Program::default();
-        let rows = u64::from(self.shape.batch).div_ceil(PARTIAL_RUN);
+        let batch = u64::from(self.shape.batch);
         let call = CertificateCall {
             dim: word(self.shape.dim, "components")?,
             stride: self.shape.stride,
             batch: self.shape.batch,
-            rows: word(rows, "drift partials")?,
         };
-        let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift, Slot::Sums].map(Binding::from).to_vec();
-        let groups = fold(rows, 64, &self.caps)?;
+        let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift].map(Binding::from).to_vec();
+        let groups = fold(batch, 64, &self.caps)?;
         program.dispatch(Kernel::Certificate, bindings, groups, &call, self.shape.state_values());
+        let rows = batch.div_ceil(PARTIAL_RUN);
+        let bindings = [Slot::Drift, Slot::Sums].map(Binding::from).to_vec();
+        let call = CountCall { count: self.shape.batch };
+        program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);
         reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, 1, Slot::Summary, summary::DRIFT)?;
         Ok(program)
     }
