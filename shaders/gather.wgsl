@@ -34,21 +34,22 @@ fn gather(
     @builtin(num_workgroups) groups: vec3<u32>,
     @builtin(local_invocation_index) local: u32,
 ) {
-    let b = folded(group, groups, local);
-    if (b < call.batch) {
+    // One invocation per point of a sample: lavapipe leaves all loops of an invocation after 65 535 trips.
+    let i = folded(group, groups, local);
+    if (i < call.batch * call.window) {
+        let b = i % call.batch;
+        let point = i / call.batch;
         let key = pcg(b ^ pcg(call.iteration ^ pcg(call.seed)));
         let starts = call.times - call.window + 1u;
         let drawn = key % (call.series * starts);
         let series = select(drawn / starts, b % call.series, call.in_order == 1u);
         let start = select(drawn % starts, 0u, call.in_order == 1u);
-        for (var point = 0u; point < call.window; point++) {
-            for (var c = 0u; c < call.dim; c++) {
-                let value = data[((series * call.times) + start + point) * call.dim + c];
-                if (point == 0u) {
-                    initial[c * call.stride + b] = value;
-                } else {
-                    observed[((point - 1u) * call.dim + c) * call.stride + b] = value;
-                }
+        for (var c = 0u; c < call.dim; c++) {
+            let value = data[(series * call.times + start + point) * call.dim + c];
+            if (point == 0u) {
+                initial[c * call.stride + b] = value;
+            } else {
+                observed[((point - 1u) * call.dim + c) * call.stride + b] = value;
             }
         }
     }

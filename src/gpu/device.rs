@@ -110,7 +110,7 @@ impl Gpu {
             max_workgroups: limits.max_workgroups.min(own.max_workgroups),
             max_trips: limits.max_trips.min(own.max_trips),
             submit_flops: limits.submit_flops.min(own.submit_flops),
-            scratch_bytes: limits.scratch_bytes.min(own.scratch_bytes),
+            scratch_bytes: limits.scratch_bytes.min(own.scratch_bytes).min(limits.max_binding),
             subgroup: own.subgroup.filter(|s| limits.subgroup == Some(*s)),
             ..own.clone()
         };

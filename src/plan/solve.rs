@@ -121,7 +121,9 @@ impl Plan {
                 let flops = 4 * self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
                 let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(tile.count);
-                self.outer_product(&mut program, used)?;
+                if used > 0 {
+                    self.outer_product(&mut program, used)?;
+                }
             }
         }
         let slices = self.shape.slices();
@@ -249,7 +251,8 @@ impl Plan {
         (self.spec.adjoint == Some(Adjoint::Stored)).then(|| Binding {
             slot: Slot::Stored,
             offset: chunk.first as u64 * bytes,
-            bytes: Some(chunk.count as u64 * bytes),
+            // A binding may not be empty.
+            bytes: Some(chunk.count.max(1) as u64 * bytes),
         })
     }
 }

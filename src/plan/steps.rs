@@ -24,10 +24,15 @@ pub(crate) fn chunks(grid: &TimeGrid, most: u64, window_slots: u32) -> Vec<Chunk
     let at_start = saves[0] == 0;
     let mut chunks = Vec::new();
     let mut first = 0;
+    // A window of one observation cannot hold t0's and that of the first steps: t0 gets a chunk without steps.
+    let apart = at_start && window_slots == 1;
+    if apart {
+        chunks.push(Chunk { first: 0, count: 0, slot_base: 0, outer_slot: 0 });
+    }
     while first < grid.steps() {
         let mut end = (first + most).min((first / WINDOW + 1) * WINDOW).min(grid.steps());
         // Observations of this chunk: those at boundaries in (first, end], and t0's in the first chunk.
-        let from = if first == 0 { 0 } else { saves.partition_point(|&s| s <= first) };
+        let from = if first == 0 && !apart { 0 } else { saves.partition_point(|&s| s <= first) };
         // Past the last observation the last window stays bound.
         let base = from.min(saves.len() - 1) / window_slots * window_slots;
         if let Some(&beyond) = saves.get(base + window_slots) {
@@ -37,7 +42,7 @@ pub(crate) fn chunks(grid: &TimeGrid, most: u64, window_slots: u32) -> Vec<Chunk
             first,
             count: end - first,
             slot_base: u32::try_from(base).unwrap_or(NO_SLOT),
-            outer_slot: if first == 0 && at_start { 0 } else { NO_SLOT },
+            outer_slot: if first == 0 && at_start && !apart { 0 } else { NO_SLOT },
         });
         first = end;
     }
@@ -65,11 +70,12 @@ mod tests {
             for chunk in chunks(&grid, most, window) {
                 prop_assert_eq!(chunk.first, next);
                 prop_assert!((chunk.slot_base as usize) < grid.saves().len(), "an empty window");
-                prop_assert!(chunk.count as u64 <= most && chunk.count > 0);
-                prop_assert_eq!(chunk.first / WINDOW, (chunk.first + chunk.count - 1) / WINDOW);
+                prop_assert!(chunk.count as u64 <= most);
+                prop_assert!(chunk.count > 0 || (chunk.outer_slot == 0 && window == 1), "an empty chunk {:?}", chunk);
+                prop_assert_eq!(chunk.first / WINDOW, (chunk.first + chunk.count.max(1) - 1) / WINDOW);
                 next += chunk.count;
                 let own = grid.saves().iter().enumerate().filter(|(_, s)| {
-                    (chunk.first < **s && **s <= next) || (chunk.first == 0 && **s == 0)
+                    (chunk.first < **s && **s <= next) || (chunk.outer_slot == 0 && **s == 0)
                 });
                 for (slot, _) in own {
                     let slot = slot as u32;

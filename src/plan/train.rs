@@ -111,8 +111,9 @@ impl TrainPlan {
         };
         let bindings = [Slot::Data, Slot::Initial, Slot::Observed].map(Binding::from).to_vec();
         let mut program = Program::default();
-        let work = u64::from(shape.batch) * shape.dim * window as u64;
-        program.dispatch(Kernel::Gather, bindings, fold(shape.batch.into(), 64, &self.caps)?, &call, work);
+        let points = u64::from(shape.batch) * window as u64;
+        word(points, "points of a minibatch")?;
+        program.dispatch(Kernel::Gather, bindings, fold(points, 64, &self.caps)?, &call, points * shape.dim);
         Ok(program)
     }
 
