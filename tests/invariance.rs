@@ -241,3 +241,27 @@ fn windows_of_observations_and_stored_states_change_nothing() {
         assert!(errors.iter().all(|e| *e < 2e-5), "{adjoint}: off the twin by {errors:?}");
     }
 }
+
+/// A binding that holds a single state, with saves at both ends of the first step: t0 and the first boundary.
+#[test]
+fn a_window_of_one_observation_changes_nothing() {
+    let grid = TimeGrid::from_boundaries(vec![0.0, 0.1, 0.2], vec![0, 1, 2]).expect("a valid grid");
+    let set = |max_binding| Caps { max_binding, scratch_bytes: 1, ..gpu().caps().clone() };
+    let fits = |gpu: &Gpu| attempt(gpu, Method::Heun, Adjoint::Stored, &grid)?.memory_plan(64).map(|_| ());
+    let narrow = tightest(1 << 12, set, fits);
+    // Two thirds of the binding, in trajectories of 3 components of 4 bytes.
+    let batch = usize::try_from(narrow.caps().max_binding * 2 / 3 / 12).expect("a small batch");
+    let (x0, targets) = (random2(batch, 3, 1), random3(3, batch, 3, 2));
+    for adjoint in Adjoint::ALL {
+        let run = |gpu: &Gpu| {
+            let ode = problem(gpu, Method::Heun, adjoint, &grid);
+            let gradient = ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient");
+            (ode.solve(&theta(), x0.view()).expect("a solve").states, gradient)
+        };
+        let ((whole_states, whole), (cut_states, cut)) = (run(gpu()), run(&narrow));
+        for (slot, (a, b)) in whole_states.outer_iter().zip(cut_states.outer_iter()).enumerate() {
+            assert!(bits(a) == bits(b), "{adjoint}: the states of save {slot} depend on the windows");
+        }
+        assert!(bits(&whole.x0) == bits(&cut.x0), "{adjoint}: dJ/dx0 depends on the windows");
+    }
+}
