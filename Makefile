@@ -6,6 +6,8 @@
 
 CARGO ?= cargo
 DEMO_FOLDER := runs/spiral
+# Mesa complains on every start where this is not set.
+export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
 .PHONY: setup test lint demo bench
 

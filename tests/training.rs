@@ -2,6 +2,7 @@
 //!
 //! The minibatch of an iteration is drawn again on the host (train::draw), its gradient taken from the f64 twin and the
 //! update made in f64: after many iterations parameters and losses must agree. Blind to whether training is wise.
+#![expect(clippy::cast_possible_truncation, reason = "small counts, and data that are f32")]
 
 mod common;
 

@@ -9,7 +9,7 @@ use wgpu::{
 use super::Gpu;
 use crate::error::Result;
 use crate::kernels::{Access, Source, source};
-use crate::plan::{CALL_WORDS, Kernel};
+use crate::plan::{CALL_BYTES, Kernel};
 
 /// A compiled kernel and the layout of its bindings.
 #[derive(Debug)]
@@ -32,7 +32,7 @@ impl Pipeline {
             let pipeline_layout = device.create_pipeline_layout(&PipelineLayoutDescriptor {
                 label: Some(source.name),
                 bind_group_layouts: &[Some(&layout)],
-                immediate_size: (CALL_WORDS * 4) as u32,
+                immediate_size: CALL_BYTES,
             });
             let pipeline = device.create_compute_pipeline(&ComputePipelineDescriptor {
                 label: Some(source.name),

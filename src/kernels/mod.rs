@@ -63,7 +63,11 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
             folded(&[shader!("common"), shader!("optimizer"), shader!("sgd")], &[ReadWrite, Read, Read, ReadWrite])
         }
     };
-    debug_assert!(bindings.len() <= 10 && bindings.iter().filter(|b| **b != Uniform).count() <= 8);
+    debug_assert!(
+        bindings.iter().filter(|b| **b != Uniform).count() <= 8,
+        "{} needs more storage buffers than every adapter has",
+        kernel.name()
+    );
     Source { name: kernel.name(), text: files.join("\n"), bindings }
 }
 

@@ -41,7 +41,6 @@ pub struct Layer {
 
 impl Mlp {
     /// Starts the description of a field on states of `dim` components.
-    #[must_use]
     pub fn builder(dim: usize) -> MlpBuilder {
         MlpBuilder { dim, hidden: Vec::new(), activations: Vec::new(), output: Activation::Identity, time_input: false }
     }

@@ -20,7 +20,9 @@ pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;
 pub(crate) use layout::{BLOCK, FieldLayout, GRADIENT_BLOCK, LayerLayout, Packed};
-pub(crate) use program::{Binding, CALL_WORDS, Command, Dispatch, Program};
+#[cfg(test)]
+pub(crate) use program::CALL_WORDS;
+pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
 pub(crate) use schedule::write_window;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW};

@@ -3,7 +3,9 @@
 use super::{Kernel, Slot};
 
 /// Bytes of the per-dispatch numbers that a kernel gets ("immediates").
-pub(crate) const CALL_WORDS: usize = 16;
+pub(crate) const CALL_BYTES: u32 = 64;
+/// The same in words.
+pub(crate) const CALL_WORDS: usize = CALL_BYTES as usize / 4;
 
 /// A window of a buffer as one dispatch sees it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]

@@ -15,7 +15,7 @@ const MAX_EVALUATIONS: u64 = 64;
 /// Trajectories beyond this do not fit the kernels' 32-bit counters, whatever the device.
 const MAX_BATCH: u64 = 1 << 31;
 /// Rows that one invocation of `outer_product` adds.
-const SLICE_ROWS: u64 = 256;
+const SLICE_ROWS: u32 = 256;
 
 /// What is integrated, how, and for how many trajectories.
 #[derive(Clone, Debug, PartialEq)]
@@ -136,7 +136,7 @@ impl Shape {
             limit(
                 caps,
                 "the gradient partials",
-                rows.div_ceil(SLICE_ROWS) * field.parameter_count() as u64 * 4,
+                rows.div_ceil(SLICE_ROWS.into()) * field.parameter_count() as u64 * 4,
                 caps.max_binding,
                 "use narrower layers",
             )?;
@@ -173,12 +173,12 @@ impl Shape {
 
     /// Slices of rows, each with its own gradient partials.
     pub(crate) fn slices(&self) -> u64 {
-        u64::from(self.rows).div_ceil(SLICE_ROWS)
+        u64::from(self.rows.div_ceil(SLICE_ROWS))
     }
 
     /// Groups of four rows in one slice.
     pub(crate) fn slice_quads(&self) -> u32 {
-        (SLICE_ROWS / 4) as u32
+        SLICE_ROWS / 4
     }
 }
 

@@ -78,7 +78,7 @@ mod tests {
                     (chunk.first < **s && **s <= next) || (chunk.outer_slot == 0 && **s == 0)
                 });
                 for (slot, _) in own {
-                    let slot = slot as u32;
+                    let slot = u32::try_from(slot).expect("few slots");
                     prop_assert!(slot >= chunk.slot_base && slot < chunk.slot_base + window, "slot {} of {:?}", slot, chunk);
                     seen += 1;
                 }

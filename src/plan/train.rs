@@ -100,7 +100,7 @@ impl TrainPlan {
         let call = GatherCall {
             seed: self.seed,
             // A counter that wraps after 2^32 iterations.
-            iteration: (iteration & u64::from(u32::MAX)) as u32,
+            iteration: word(iteration & u64::from(u32::MAX), "iterations")?,
             batch: shape.batch,
             stride: shape.stride,
             dim: word(shape.dim, "components")?,

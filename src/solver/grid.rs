@@ -176,20 +176,23 @@ mod tests {
     #[test]
     fn every_save_time_is_hit_exactly() {
         let saves = [0.1, 0.3, 0.7000001, 2.0];
-        let grid = TimeGrid::with_step(0.0, &saves, 2.0, 0.0317).unwrap();
+        let grid = TimeGrid::with_step(0.0, &saves, 2.0, 0.0317).expect("a valid grid");
         assert_eq!(grid.save_times(), saves);
-        assert!(grid.times().windows(2).all(|w| w[1] > w[0] && w[1] - w[0] <= 0.0317 + 1e-12));
+        assert!(
+            grid.times().windows(2).all(|w| w[1] > w[0] && w[1] - w[0] <= 0.0317 + 1e-12),
+            "steps rise by at most the step"
+        );
     }
 
     #[test]
     fn rounding_adds_no_step() {
-        assert_eq!(TimeGrid::with_step(0.0, &[], 1.0, 0.1).unwrap().steps(), 10);
-        assert_eq!(TimeGrid::with_step(0.0, &[0.25, 0.5, 1.0], 1.0, 0.025).unwrap().steps(), 40);
+        assert_eq!(TimeGrid::with_step(0.0, &[], 1.0, 0.1).expect("a valid grid").steps(), 10);
+        assert_eq!(TimeGrid::with_step(0.0, &[0.25, 0.5, 1.0], 1.0, 0.025).expect("a valid grid").steps(), 40);
     }
 
     #[test]
     fn runs_backward_and_past_the_last_save_time() {
-        let grid = TimeGrid::with_steps(1.0, &[1.0, 0.5], -1.0, 4).unwrap();
+        let grid = TimeGrid::with_steps(1.0, &[1.0, 0.5], -1.0, 4).expect("a valid grid");
         assert_eq!((grid.steps(), grid.saves()), (8, &[0, 4][..]));
         assert_eq!(grid.t1(), -1.0);
     }

@@ -138,7 +138,7 @@ impl TrainOptions {
         }
         match self.schedule {
             Schedule::Constant => {}
-            Schedule::Cosine { final_rate } if final_rate == 0.0 => {}
+            Schedule::Cosine { final_rate: 0.0 } => {}
             Schedule::Cosine { final_rate } | Schedule::Exponential { final_rate } => {
                 positive("final learning rate", final_rate)?;
             }

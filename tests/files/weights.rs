@@ -55,13 +55,6 @@ fn weights_written_here_are_those_that_pytorch_loaded() {
 }
 
 #[test]
-#[ignore = "writes the fixture; check_loads_in_torch.py must be run after it"]
-fn write_the_fixture() {
-    let theta = read_parameters(fixture("torch_mlp.safetensors"), &torch_field()).unwrap();
-    write_parameters(fixture("costate_mlp.safetensors"), &theta).unwrap();
-}
-
-#[test]
 fn a_field_without_hidden_layers_and_one_with_time_come_back() {
     let folder = Folder::new();
     for builder in [Mlp::builder(3), Mlp::builder(1).hidden(&[4], Activation::Relu).time_input(true)] {
