@@ -23,6 +23,7 @@ fn step(y: [f64; 2], h: f64) -> [f64; 2] {
     std::array::from_fn(|i| y[i] + h / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]))
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "the data set is f32")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name the file to write, for instance spiral.npz")?;
     const POINTS: usize = 1000;
