@@ -10,7 +10,7 @@ use std::time::Instant;
 use costate::io::{Series, Standardiser, read_parameters};
 use costate::train::{DataSet, Optimizer, Record, Schedule, Steps, TrainOptions, Trainer};
 use costate::{Error, Gpu, Mlp, Parameters, Result};
-use ndarray::{Axis, Slice};
+use ndarray::Axis;
 
 use super::{Outcome, request};
 use crate::cli::{Global, Train};
@@ -119,10 +119,7 @@ impl Run {
         let echo = toml::from_str(&text).unwrap_or(toml::Value::Boolean(false));
         let field = config.field()?;
         let (data, _) = config.training()?;
-        let mut series = Series::read(&data.file)?;
-        let (every, stride) = (data.stride.try_into().unwrap_or(isize::MAX), data.stride);
-        series.values = series.values.slice_axis(Axis(1), Slice::new(0, None, every)).to_owned();
-        series.times = series.times.into_iter().step_by(stride).collect();
+        let series = data.read()?;
         if series.names.len() != field.dim() {
             return Err(Error::Shape {
                 what: format!("data in {}", data.file.display()),
@@ -145,21 +142,7 @@ impl Run {
     fn options(&self) -> Result<TrainOptions> {
         let (data, train) = self.config.training()?;
         let [series, times] = [Axis(0), Axis(1)].map(|axis| self.series.values.len_of(axis));
-        if times < 2 {
-            return Err(Error::Invalid {
-                what: "data.stride".into(),
-                problem: format!("every {}th point leaves {times}", data.stride),
-                remedy: "use a smaller stride: at least two points are needed".into(),
-            });
-        }
-        let window = data.window.unwrap_or(times);
-        if window > times || window < 2 {
-            return Err(Error::Invalid {
-                what: "data.window".into(),
-                problem: format!("{window} points where the data have {times}"),
-                remedy: format!("use 2 to {times}"),
-            });
-        }
+        let window = data.points(times)?;
         let solve = &self.config.solve;
         Ok(TrainOptions {
             batch: train.batch.unwrap_or(series * (times - window + 1)),

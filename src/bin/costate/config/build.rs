@@ -2,7 +2,9 @@
 
 use std::path::Path;
 
+use costate::io::Series;
 use costate::{Error, Mlp, Result, TimeGrid};
+use ndarray::{Axis, Slice};
 
 use super::{Activations, Config, Data, OptimiserName, Output, ScheduleName, Solve, Train};
 
@@ -65,19 +67,23 @@ impl Config {
             .build()
     }
 
-    /// The time grid of `[solve]`: saves at `save_at`, or at `t1`.
+    /// The time grid of `[solve]`: saves at `save_at`, or at `t1`. Without `t1` that of one sample of `[data]`.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if `t1` is missing, and as [`TimeGrid::with_step`].
+    /// [`Error::Invalid`] if `t1` is missing and there are no data, and as [`TimeGrid::with_step`].
     pub(crate) fn grid(&self) -> Result<TimeGrid> {
-        let Some(t1) = self.solve.t1 else {
-            return Err(Error::Invalid {
+        match (self.solve.t1, &self.data) {
+            (Some(t1), _) => self.solve.grid(self.solve.t0, self.solve.save_at.as_deref().unwrap_or(&[t1]), t1),
+            (None, Some(data)) => {
+                let times = data.read()?.times;
+                self.grid_for_times(&times[..data.points(times.len())?])
+            }
+            (None, None) => Err(Error::Invalid {
                 what: "solve.t1".into(),
                 problem: "it is missing".into(),
-                remedy: "give the end of the integration (only `costate train` takes it from the data)".into(),
-            });
-        };
-        self.solve.grid(self.solve.t0, self.solve.save_at.as_deref().unwrap_or(&[t1]), t1)
+                remedy: "give the end of the integration, or data whose times it follows from".into(),
+            }),
+        }
     }
 
     /// The grid of a training sample observed at `times`: from the first, saved at every later one.
@@ -111,6 +117,43 @@ impl Config {
         let train =
             self.train.as_ref().ok_or_else(|| missing("train", "give at least iterations and learning_rate"))?;
         Ok((data, train))
+    }
+}
+
+impl Data {
+    /// The series of the file, thinned by `stride`.
+    ///
+    /// # Errors
+    /// As [`Series::read`].
+    pub(crate) fn read(&self) -> Result<Series> {
+        let mut series = Series::read(&self.file)?;
+        let every = self.stride.try_into().unwrap_or(isize::MAX);
+        series.values = series.values.slice_axis(Axis(1), Slice::new(0, None, every)).to_owned();
+        series.times = series.times.into_iter().step_by(self.stride).collect();
+        Ok(series)
+    }
+
+    /// Points of one sample, out of series of `times` points.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the stride leaves fewer than two points, or the window does not fit.
+    pub(crate) fn points(&self, times: usize) -> Result<usize> {
+        if times < 2 {
+            return Err(Error::Invalid {
+                what: "data.stride".into(),
+                problem: format!("every {}th point leaves {times}", self.stride),
+                remedy: "use a smaller stride: at least two points are needed".into(),
+            });
+        }
+        let window = self.window.unwrap_or(times);
+        if window > times || window < 2 {
+            return Err(Error::Invalid {
+                what: "data.window".into(),
+                problem: format!("{window} points where the data have {times}"),
+                remedy: format!("use 2 to {times}"),
+            });
+        }
+        Ok(window)
     }
 }
 

@@ -105,7 +105,10 @@ fn training_is_described() {
     assert_eq!(config.output.folder(), Path::new("folder/out"));
     assert_eq!(config.output.plot_components(2), Some([1, 0]));
     assert!(!config.output.plot(), "plots are switched off");
-    assert!(config.grid().unwrap_err().to_string().contains("solve.t1"), "solving needs t1");
+    let error = config.grid().unwrap_err().to_string();
+    assert!(error.contains("x.csv"), "without t1 the times are those of the data: {error}");
+    let neither = parse(&format!("{FIELD}[solve]\nsteps = 5\n")).unwrap().grid().unwrap_err().to_string();
+    assert!(neither.contains("solve.t1"), "without data t1 is needed: {neither}");
 
     let grid = config.grid_for_times(&[1900.0, 1901.0, 1903.0]).unwrap();
     assert_eq!((grid.t0(), grid.save_times(), grid.steps()), (1900.0, vec![1901.0, 1903.0], 10));
