@@ -78,3 +78,8 @@ pub use problem::{
     FieldEvaluations, Gradient, NeuralOde, NeuralOdeBuilder, Reconstruction, Report, Solution, TrajectoryStatus,
 };
 pub use solver::{Adjoint, Method, Tableau, TimeGrid};
+
+/// Compiles the example of the README.
+#[cfg(doctest)]
+#[doc = include_str!("../README.md")]
+pub struct ReadmeDoctests;
