@@ -86,8 +86,10 @@ fn gelu_slope(p: f32, a: f32) -> f32 {
     return gauss_cdf(p) + p * 0.398942280 * exp_value(-0.5 * min(p * p, 160.0));
 }
 
-/// sin of a reduced argument, |r| <= pi / 2.
-fn sin_reduced(r: f32) -> f32 {
+/// sin of a reduced argument, |r| <= pi / 2. Beyond |p| = 1e5 the reduction has lost its digits; the clamp keeps the
+/// result a number in [-1, 1] all the same.
+fn sin_reduced(unclamped: f32) -> f32 {
+    let r = clamp(unclamped, -1.57079633, 1.57079633);
     let u = r * r;
     let q = ((-2.38888731e-08 * u + 2.75253819e-06) * u - 0.000198408685) * u + 0.00833333097;
     return r + r * u * (q * u - 0.166666672);
@@ -99,14 +101,14 @@ fn reduce_by_pi(x: f32, q: f32) -> f32 {
 }
 
 fn sin_value(p: f32) -> f32 {
-    let n = round(p * 0.318309886);
+    let n = round(clamp(p * 0.318309886, -1e9, 1e9));
     let s = sin_reduced(reduce_by_pi(p, n));
     return select(s, -s, (i32(n) & 1) == 1);
 }
 
 /// cos p = -(-1)^n sin(p - (n + 1/2) pi)
 fn sin_slope(p: f32, a: f32) -> f32 {
-    let n = round(p * 0.318309886 - 0.5);
+    let n = round(clamp(p * 0.318309886 - 0.5, -1e9, 1e9));
     let s = sin_reduced(reduce_by_pi(p, n + 0.5));
     return select(-s, s, (i32(n) & 1) == 1);
 }

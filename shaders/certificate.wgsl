@@ -1,5 +1,5 @@
-// How far the reconstructed initial state is from the given one: per trajectory the largest component of
-// |x^(t0) - x(t0)|. Quarantined trajectories count as 0. Companion: drift_partials.wgsl.
+// How far the state after the reverse pass is from the given initial state: per trajectory the largest component of
+// |x^(t0) - x(t0)|, infinite for a trajectory that met a non-finite value. Companions: common.wgsl, drift_partials.wgsl.
 
 struct CertificateCall {
     dim: u32,
@@ -27,6 +27,10 @@ fn certificate(
             for (var c = 0u; c < call.dim; c++) {
                 worst = max(worst, abs(state[c * call.stride + b] - initial[c * call.stride + b]));
             }
+        } else {
+            // A variable, since infinity may not be written as a constant.
+            var infinity = 0x7f800000u;
+            worst = bitcast<f32>(infinity);
         }
         drift[b] = worst;
     }

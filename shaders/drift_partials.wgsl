@@ -1,4 +1,5 @@
-// Maximum and sum of the drifts over runs of 256 trajectories; partials [rows, 2]. Companion: certificate.wgsl.
+// Maximum, sum and number of the finite drifts over runs of 256 trajectories; partials [rows, 3].
+// Companions: common.wgsl, certificate.wgsl.
 
 struct CountCall {
     count: u32,
@@ -20,11 +21,16 @@ fn drift_partials(
     if (first < call.count) {
         var largest = 0.0;
         var sum = 0.0;
+        var survivors = 0.0;
         for (var b = first; b < min(first + 256u, call.count); b++) {
-            largest = max(largest, drift[b]);
-            sum += drift[b];
+            if (is_finite(drift[b])) {
+                largest = max(largest, drift[b]);
+                sum += drift[b];
+                survivors += 1.0;
+            }
         }
-        partials[2u * row] = largest;
-        partials[2u * row + 1u] = sum;
+        partials[3u * row] = largest;
+        partials[3u * row + 1u] = sum;
+        partials[3u * row + 2u] = survivors;
     }
 }

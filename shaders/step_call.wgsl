@@ -4,6 +4,7 @@ const NO_SLOT: u32 = 0xffffffffu;
 // Status words: the kind in the upper four bits, the step below.
 const FORWARD_NON_FINITE: u32 = 0x10000000u;
 const REVERSE_NON_FINITE: u32 = 0x20000000u;
+const LOSS_OVERFLOW: u32 = 0x30000000u;
 
 struct StepCall {
     first_step: u32,

@@ -13,22 +13,30 @@
 const SAVE: u32 = 0u;
 const RESIDUAL: u32 = 1u;
 
-fn observe(slot: u32) {
+// A residual beyond this would make the sum of squares overflow, and with it the loss of the whole batch.
+const RESIDUAL_LIMIT: f32 = 1e15;
+
+fn observe(slot: u32, n: u32) {
     if (slot == NO_SLOT || call.residual > RESIDUAL) {
         return;
     }
     let base = (slot - call.slot_base) * DIM * call.stride;
     for (var q = 0u; q < COMPONENTS; q++) {
         let at = base + element(q);
-        observed[at] = select(x[q], x[q] - observed[at], call.residual == RESIDUAL);
+        let residual = x[q] - observed[at];
+        let b = first + q % TRAJECTORIES;
+        if (call.residual == RESIDUAL && abs(residual) > RESIDUAL_LIMIT && status[b] == 0u) {
+            status[b] = LOSS_OVERFLOW | n;
+        }
+        observed[at] = select(x[q], residual, call.residual == RESIDUAL);
     }
 }
 
-/// Notes the first step at whose end a trajectory is not finite.
+/// Notes the first step at whose end a trajectory is not finite; that it was too far from a target before says less.
 fn check(n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
         let b = first + q % TRAJECTORIES;
-        if (!is_finite(x[q]) && status[b] == 0u) {
+        if (!is_finite(x[q]) && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
             status[b] = FORWARD_NON_FINITE | n;
         }
     }
@@ -41,7 +49,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];
     }
-    observe(call.outer_slot);
+    observe(call.outer_slot, call.step_number);
     for (var n = 0u; n < call.steps; n++) {
         let step = schedule.steps[call.first_step + n];
         store(n);
@@ -52,7 +60,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
         advance(step.h);
         check(call.step_number + n);
-        observe(step.slot);
+        observe(step.slot, call.step_number + n);
     }
     for (var q = 0u; q < COMPONENTS; q++) {
         state[element(q)] = x[q];

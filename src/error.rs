@@ -103,21 +103,27 @@ pub enum Error {
     },
 
     /// The device went away; every result since the last successful call is gone.
-    #[error("the device was lost ({reason}); create a new `Gpu` and resume from the last saved weights")]
+    #[error(
+        "the device was lost ({reason}); create a new `Gpu` and start again from the last parameters that were read back"
+    )]
     DeviceLost {
         /// The driver's reason.
         reason: String,
     },
 
     /// The device did not answer in time.
-    #[error("the device did not finish within {seconds} s; use fewer steps or a smaller batch, or raise the time-out")]
+    #[error(
+        "the device did not finish within {seconds} s; the driver may hang: restart, or use fewer steps or a smaller batch"
+    )]
     Timeout {
         /// How long was waited.
         seconds: u64,
     },
 
     /// A loss or gradient came out non-finite, or no trajectory was left to make it from.
-    #[error("{what} is not finite: {detail}; use a smaller step, smaller weights or a lower learning rate")]
+    #[error(
+        "{what} is not finite: {detail}; use a smaller step, smaller weights, a lower learning rate, or the stored adjoint if it failed on the way back"
+    )]
     NonFinite {
         /// The quantity.
         what: String,

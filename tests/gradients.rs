@@ -6,7 +6,7 @@
 mod common;
 
 use common::{field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient};
-use costate::{Activation, Adjoint, Method, NeuralOde, TimeGrid};
+use costate::{Activation, Adjoint, Caps, Method, NeuralOde, TimeGrid};
 
 /// f32 rounding, u = 6e-8: one evaluation over 11 inputs errs by about √11 u, tanh by 1.3 ulp; N ≤ 100 steps of a mild
 /// field add up to ~1e-6 (math.md §11). The gate is ten to twenty times that.
@@ -57,6 +57,25 @@ fn every_solver_and_adjoint_matches_the_twin() {
             let error = relative_max(&solution.states, &want.states);
             assert!(error < STATE, "{case}: states off by {error:e}");
         }
+    }
+}
+
+/// The kernels as a GPU gets them (one trajectory per invocation, groups of 64, no broadcasts) are right here too.
+#[test]
+fn kernels_made_for_a_gpu_match_the_twin() {
+    let as_gpu = gpu().restricted(&Caps::gpu("a GPU"));
+    let mlp = field(3, &[11, 6], Activation::Gelu, true);
+    let theta = parameters(&mlp, 5);
+    let x0 = random2(130, 3, 1);
+    let [grid, _] = grids();
+    let targets = random3(grid.saves().len(), 130, 3, 2);
+    for adjoint in Adjoint::ALL {
+        let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(Method::Bosh3).adjoint(adjoint);
+        let ode = builder.build(&as_gpu).expect("a small problem");
+        let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient");
+        let want = twin_gradient(Method::Bosh3, adjoint, &theta, &grid, &x0, Some(&targets), None);
+        let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
+        assert!(errors.iter().all(|e| *e < GRADIENT), "{adjoint}: dJ/dθ, dJ/dx0 off by {errors:?}");
     }
 }
 

@@ -248,3 +248,23 @@ fn the_certificate_of_a_wide_state_covers_the_whole_batch() {
     let largest = want.reconstruction.iter().copied().fold(0.0, f64::max);
     assert!((f64::from(reconstruction.max_abs) - largest).abs() < 16.0 * U, "the largest certificate");
 }
+
+/// Beyond the range where its argument has digits left, the sine is any number in ±1, never more.
+#[test]
+fn the_sine_of_huge_arguments_stays_bounded() {
+    let mlp = Mlp::builder(1).output_activation(Activation::Sin).build().expect("a valid field");
+    let theta = Parameters::from_flat(&mlp, vec![1.0, 0.0]).expect("two parameters");
+    // Powers of 1.07 up to 2e29, with both signs.
+    let mut x = 1.0_f32;
+    let x0 = Array2::from_shape_simple_fn((1000, 1), || {
+        x *= -1.07;
+        x
+    });
+    let grid = TimeGrid::uniform(0.0, 1.0, 1).expect("a valid grid");
+    // dJ/dx0 = 1 + cos x0: between 0 and 2.
+    let ode = problem(gpu(), &mlp, &grid, Method::Euler, Adjoint::Stored);
+    let got = ode.vjp(&theta, x0.view(), Array3::ones((1, 1000, 1)).view()).expect("a vjp");
+    for (x, slope) in x0.iter().zip(&got.x0) {
+        assert!((0.0..=2.0).contains(slope) || (slope - 1.0).abs() <= 1.0 + 1e-6, "cos({x}) = {}", slope - 1.0);
+    }
+}

@@ -3,6 +3,7 @@
 use wgpu::{Adapter, Backends, DeviceType, Instance, InstanceDescriptor, InstanceFlags};
 
 use crate::error::{Error, Result};
+use crate::plan::schedule_bytes;
 
 /// Which adapter to take.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -102,8 +103,13 @@ pub(super) fn choose(instance: &Instance, request: &AdapterRequest) -> Result<Ad
     let index = match &request.adapter {
         None => preferred(&found),
         Some(wanted) => match wanted.parse::<usize>() {
-            Ok(index) => (index < found.len()).then_some(index),
-            Err(_) => names.iter().position(|n| n.to_lowercase().contains(&wanted.to_lowercase())),
+            Ok(index) if index < found.len() => Some(index),
+            // A number beyond the list may still be a part of a name, as in "4090".
+            _ => {
+                let named = |i: &usize| names[*i].to_lowercase().contains(&wanted.to_lowercase());
+                let usable = (0..found.len()).filter(named).find(|&i| lacks(&found[i]).is_none());
+                usable.or_else(|| (0..found.len()).find(named))
+            }
         },
     };
     let Some(index) = index else {
@@ -162,7 +168,9 @@ fn lacks(adapter: &Adapter) -> Option<String> {
         Some(format!("64 bytes of immediates (it has {})", limits.max_immediate_size))
     } else if limits.max_storage_buffers_per_shader_stage < 8 {
         Some(format!("8 storage buffers per stage (it has {})", limits.max_storage_buffers_per_shader_stage))
-    } else if limits.max_compute_invocations_per_workgroup < 64 {
+    } else if limits.max_uniform_buffer_binding_size < schedule_bytes() {
+        Some(format!("uniform buffers of {} bytes", schedule_bytes()))
+    } else if limits.max_compute_invocations_per_workgroup < 64 || limits.max_compute_workgroup_size_x < 64 {
         Some("workgroups of 64 invocations".to_owned())
     } else {
         None

@@ -1,6 +1,7 @@
 //! The buffers of a run on the device.
 
 use std::collections::{HashMap, VecDeque};
+use std::sync::Arc;
 
 use wgpu::{BufferDescriptor, BufferUsages};
 
@@ -16,7 +17,7 @@ const MAX_BIND_GROUPS: usize = 4096;
 pub(crate) struct Arena {
     gpu: Gpu,
     buffers: HashMap<Slot, wgpu::Buffer>,
-    groups: HashMap<(Kernel, Vec<Binding>), wgpu::BindGroup>,
+    groups: HashMap<(Arc<Kernel>, Vec<Binding>), wgpu::BindGroup>,
     /// Submissions that may still be running, oldest first.
     pub(super) in_flight: VecDeque<wgpu::SubmissionIndex>,
     /// Schedule window that the device holds now.
@@ -85,7 +86,7 @@ impl Arena {
     }
 
     /// The bind group of a kernel over these windows; made once.
-    pub(super) fn bind_group(&mut self, kernel: &Kernel, bindings: &[Binding]) -> Result<wgpu::BindGroup> {
+    pub(super) fn bind_group(&mut self, kernel: &Arc<Kernel>, bindings: &[Binding]) -> Result<wgpu::BindGroup> {
         let key = (kernel.clone(), bindings.to_vec());
         if let Some(group) = self.groups.get(&key) {
             return Ok(group.clone());

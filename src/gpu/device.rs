@@ -11,7 +11,8 @@ use super::pipeline::Pipeline;
 use crate::error::{Error, Result};
 use crate::plan::{Caps, DeviceKind, Kernel};
 
-/// How long a single wait may take before it is reported as [`Error::Timeout`].
+/// How long a single wait may take before it is reported as [`Error::Timeout`]: a submission is planned to take about a
+/// quarter of a second, so this is a hang.
 const WAIT: Duration = Duration::from_secs(600);
 
 /// A GPU, or a software adapter, ready to run kernels. Cheap to clone: clones share the device.
@@ -100,15 +101,18 @@ impl Gpu {
     }
 
     /// The same device, planned for tighter limits: less scratch, shorter dispatches, smaller bindings. Limits beyond
-    /// those of the device are left at the device's.
+    /// those of the device are left at the device's. The kind is taken as it is: kernels made for a GPU also run on a
+    /// software adapter, only slowly.
     #[must_use]
     pub fn restricted(&self, limits: &Caps) -> Self {
         let own = self.caps();
         let caps = Caps {
             max_binding: limits.max_binding.min(own.max_binding),
             max_buffer: limits.max_buffer.min(own.max_buffer),
-            max_workgroups: limits.max_workgroups.min(own.max_workgroups),
+            kind: limits.kind,
+            max_workgroups: limits.max_workgroups.clamp(1, own.max_workgroups),
             max_trips: limits.max_trips.min(own.max_trips),
+            trajectory_flops: limits.trajectory_flops.min(own.trajectory_flops),
             submit_flops: limits.submit_flops.min(own.submit_flops),
             scratch_bytes: limits.scratch_bytes.min(own.scratch_bytes).min(limits.max_binding),
             subgroup: own.subgroup.filter(|s| limits.subgroup == Some(*s)),

@@ -22,13 +22,15 @@ impl<F: Fn(usize) -> Result<Vec<u8>>> Windows for F {
 /// Records commands and submits them in bounded portions.
 struct Recorder<'a> {
     arena: &'a mut Arena,
+    /// Declared before the encoder that it belongs to: it must end first.
+    pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     flops: u64,
 }
 
 /// Runs the programs one after the other. Returns when all is submitted, not when it is done.
 pub(crate) fn execute(arena: &mut Arena, programs: &[&Program], windows: &impl Windows) -> Result<()> {
-    let mut recorder = Recorder { arena, encoder: None, flops: 0 };
+    let mut recorder = Recorder { arena, pass: None, encoder: None, flops: 0 };
     for command in programs.iter().flat_map(|p| &p.commands) {
         match command {
             Command::Clear(slot) => recorder.clear(*slot)?,
@@ -41,7 +43,9 @@ pub(crate) fn execute(arena: &mut Arena, programs: &[&Program], windows: &impl W
 }
 
 impl Recorder<'_> {
+    /// The encoder, for commands between compute passes.
     fn encoder(&mut self) -> &mut wgpu::CommandEncoder {
+        self.pass = None;
         let device = self.arena.gpu().device();
         self.encoder.get_or_insert_with(|| device.create_command_encoder(&wgpu::CommandEncoderDescriptor::default()))
     }
@@ -72,12 +76,15 @@ impl Recorder<'_> {
     fn dispatch(&mut self, dispatch: &Dispatch) -> Result<()> {
         let pipeline = self.arena.gpu().pipeline(&dispatch.kernel)?;
         let group = self.arena.bind_group(&dispatch.kernel, &dispatch.bindings)?;
-        let mut pass = self.encoder().begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+        if self.pass.is_none() {
+            let pass = self.encoder().begin_compute_pass(&wgpu::ComputePassDescriptor::default());
+            self.pass = Some(pass.forget_lifetime());
+        }
+        let Some(pass) = self.pass.as_mut() else { return Ok(()) };
         pass.set_pipeline(&pipeline.pipeline);
         pass.set_bind_group(0, &group, &[]);
         pass.set_immediates(0, bytemuck::cast_slice(&dispatch.call));
         pass.dispatch_workgroups(dispatch.groups[0], dispatch.groups[1], 1);
-        drop(pass);
         self.flops += dispatch.flops;
         if self.flops >= self.arena.gpu().caps().submit_flops {
             self.submit()?;
@@ -87,6 +94,7 @@ impl Recorder<'_> {
 
     fn submit(&mut self) -> Result<()> {
         self.flops = 0;
+        self.pass = None;
         let Some(encoder) = self.encoder.take() else { return Ok(()) };
         let gpu = self.arena.gpu().clone();
         let index = gpu.scoped("a submission", 0, || gpu.queue().submit([encoder.finish()]))?;

@@ -50,7 +50,9 @@ impl Readback {
     /// The data if they have arrived, without waiting.
     pub(crate) fn try_take<T: bytemuck::Pod>(&mut self) -> Result<Option<Vec<T>>> {
         self.gpu.check()?;
+        // What the poll finds (a lost device) reaches the callbacks that `check` looks at.
         let _ = self.gpu.device().poll(PollType::Poll);
+        self.gpu.check()?;
         let received = pin!(self.mapped.receive()).poll(&mut Context::from_waker(Waker::noop()));
         match received {
             Poll::Ready(result) => self.copy(result.unwrap_or(Err(wgpu::BufferAsyncError))).map(Some),

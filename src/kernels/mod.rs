@@ -53,7 +53,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::LossFinish => (vec![shader!("loss_finish").into()], vec![ReadWrite]),
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
         Kernel::Certificate => folded(&[shader!("certificate")], &[Read, Read, Read, ReadWrite]),
-        Kernel::DriftPartials => folded(&[shader!("drift_partials")], &[Read, ReadWrite]),
+        Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, ReadWrite]),
         Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
         Kernel::Adam => folded(
             &[shader!("common"), shader!("optimizer"), shader!("adam")],

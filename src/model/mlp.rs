@@ -86,8 +86,12 @@ impl Mlp {
     pub fn summary(&self) -> String {
         let mut widths: Vec<String> = vec![self.dim.to_string()];
         widths.extend(self.layers.iter().map(|l| l.n_out.to_string()));
-        let activation = self.layers[0].activation;
-        format!("{} {activation}{}", widths.join("-"), if self.time_input { " with time" } else { "" })
+        let mut names: Vec<&str> = self.layers.iter().map(|l| l.activation.name()).collect();
+        if names.len() > 1 && names[names.len() - 1] == Activation::Identity.name() {
+            names.pop();
+        }
+        names.dedup();
+        format!("{} {}{}", widths.join("-"), names.join("-"), if self.time_input { " with time" } else { "" })
     }
 }
 

@@ -30,6 +30,8 @@ pub struct Caps {
     pub max_trips: u64,
     /// Floating-point operations after which a submission should end, about a quarter of a second of work.
     pub submit_flops: u64,
+    /// Floating-point operations of one trajectory in one dispatch: bounds the time of a dispatch however small the batch.
+    pub trajectory_flops: u64,
     /// Bytes of scratch for activations and deltas in the reverse pass: about a cache on CPUs, enough rows to fill the
     /// machine on GPUs.
     pub scratch_bytes: u64,
@@ -49,6 +51,7 @@ impl Caps {
             max_workgroups: 65_535,
             max_trips: 50_000,
             submit_flops: 4 << 30,
+            trajectory_flops: 1 << 26,
             scratch_bytes: 4 << 20,
             subgroup: None,
         }

@@ -6,7 +6,7 @@ use super::layout::{FieldLayout, Packed};
 use crate::model::Mlp;
 
 /// Buffers hold whole multiples of this many trajectories: windows then start at offsets that every device allows.
-pub(crate) const STRIDE: usize = 64;
+pub(crate) const STRIDE: u32 = 64;
 
 /// Chooses trajectories per invocation, workgroup size and weight fetch.
 ///

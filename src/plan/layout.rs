@@ -71,6 +71,8 @@ pub(crate) struct FieldLayout {
     pub layers: Vec<LayerLayout>,
     /// Length of the packed weights in values.
     pub packed: usize,
+    /// Number of [`Self::gradient_blocks`].
+    pub blocks: usize,
     /// Scratch units (rows of activations and deltas) per evaluation, with the slack that block reads may touch.
     pub units: usize,
 }
@@ -94,7 +96,9 @@ impl FieldLayout {
             });
             unit = delta_unit + layer.n_out;
         }
-        Self { layers, packed, units: unit + BLOCK }
+        let squares = |n: usize| n.div_ceil(GRADIENT_BLOCK);
+        let blocks = field.layers().iter().map(|l| squares(l.n_out) * squares(l.n_in + 1)).sum();
+        Self { layers, packed, blocks, units: unit + BLOCK }
     }
 
     /// For every packed value the index of its parameter, or [`NO_PARAMETER`].
@@ -190,6 +194,8 @@ mod tests {
                 }
             }
             assert!(seen.iter().all(|&c| c == 1), "parameters hit {seen:?} times");
+            let layout = FieldLayout::new(&mlp);
+            assert_eq!(layout.blocks, layout.gradient_blocks(&mlp).len(), "the count is that of the blocks");
         }
     }
 }

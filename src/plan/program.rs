@@ -1,5 +1,7 @@
 //! A run as data: the list of commands that the device executes.
 
+use std::sync::Arc;
+
 use super::{Kernel, Slot};
 
 /// Bytes of the per-dispatch numbers that a kernel gets ("immediates").
@@ -25,7 +27,8 @@ impl From<Slot> for Binding {
 /// One kernel launch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Dispatch {
-    pub kernel: Kernel,
+    /// Shared: a long run has thousands of dispatches of a few kernels.
+    pub kernel: Arc<Kernel>,
     /// In the order of the kernel's binding numbers.
     pub bindings: Vec<Binding>,
     pub groups: [u32; 2],
@@ -51,7 +54,7 @@ pub(crate) enum Command {
     Dispatch(Dispatch),
 }
 
-/// Commands and the windows of the schedule that they refer to.
+/// Commands in the order in which the device runs them.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Program {
     pub commands: Vec<Command>,
@@ -68,7 +71,7 @@ impl Program {
 
     pub(crate) fn dispatch(
         &mut self,
-        kernel: Kernel,
+        kernel: impl Into<Arc<Kernel>>,
         bindings: Vec<Binding>,
         groups: [u32; 2],
         call: &impl bytemuck::Pod,
@@ -77,7 +80,7 @@ impl Program {
         let mut words = [0; CALL_WORDS];
         let bytes = bytemuck::bytes_of(call);
         bytemuck::cast_slice_mut::<u32, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        self.commands.push(Command::Dispatch(Dispatch { kernel, bindings, groups, call: words, flops }));
+        self.commands.push(Command::Dispatch(Dispatch { kernel: kernel.into(), bindings, groups, call: words, flops }));
     }
 
     pub(crate) fn extend(&mut self, other: Self) {

@@ -42,6 +42,28 @@ struct Schedule {
     steps: [StepRecord; WINDOW],
 }
 
+/// Refuses times that f32 cannot tell apart: steps would have no length, or all stages the same time.
+pub(crate) fn check_times(grid: &TimeGrid, time_input: bool) -> Result<()> {
+    let largest = grid.t0().abs().max(grid.t1().abs());
+    let resolution = largest * f64::from(f32::EPSILON);
+    let shortest = grid.times().windows(2).map(|w| (w[1] - w[0]).abs()).fold(f64::INFINITY, f64::min);
+    if largest > f64::from(f32::MAX) || shortest < f64::from(f32::MIN_POSITIVE) {
+        return Err(Error::invalid(
+            "time grid",
+            format!("steps of {shortest:e} at times up to {largest:e}"),
+            "use a unit of time in which both are ordinary f32 numbers",
+        ));
+    }
+    if time_input && shortest < 4.0 * resolution {
+        return Err(Error::invalid(
+            "time grid",
+            format!("steps of {shortest:e} at times up to {largest:e}, where f32 resolves {resolution:.1e}"),
+            "the field takes the time as input: shift the origin of time, or use longer steps",
+        ));
+    }
+    Ok(())
+}
+
 /// Bytes of the schedule uniform.
 pub(crate) fn schedule_bytes() -> u64 {
     Schedule::min_size().get()

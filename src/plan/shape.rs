@@ -4,7 +4,7 @@ use super::caps::Caps;
 use super::kernel::Lane;
 use super::lane::{self, STRIDE, Trips};
 use super::layout::FieldLayout;
-use super::schedule::{MAX_STAGES, WINDOW};
+use super::schedule::{MAX_STAGES, WINDOW, check_times};
 use super::word;
 use crate::error::{Error, Result};
 use crate::model::Mlp;
@@ -14,6 +14,8 @@ use crate::solver::{Adjoint, Method, TimeGrid};
 const MAX_EVALUATIONS: u64 = 64;
 /// Trajectories beyond this do not fit the kernels' 32-bit counters, whatever the device.
 const MAX_BATCH: u64 = 1 << 31;
+/// Wider layers would make private arrays that drivers cannot place.
+const MAX_WIDTH: u64 = 4096;
 /// Rows that one invocation of `outer_product` adds.
 const SLICE_ROWS: u32 = 256;
 
@@ -58,90 +60,41 @@ pub(crate) struct Shape {
 
 impl Shape {
     pub(crate) fn new(spec: &Spec, caps: &Caps) -> Result<Self> {
-        if spec.batch == 0 {
-            return Err(Error::invalid("batch", "0 trajectories", "give at least one initial state"));
-        }
-        limit(caps, "a batch, in trajectories,", spec.batch as u64, MAX_BATCH, "use a smaller batch")?;
+        check_spec(spec, caps)?;
         let field = &spec.field;
         let lane = lane::choose(field, caps);
         let layout = FieldLayout::new(field);
-        let stages = spec.method.tableau().stages();
-        debug_assert!(stages <= MAX_STAGES, "the schedule uniform has room for {MAX_STAGES} stages");
-        let stages = word(stages as u64, "stages")?;
+        let stages = word(spec.method.tableau().stages() as u64, "stages")?;
         let group = u64::from(lane.group_trajectories());
-        let stride = (spec.batch as u64).next_multiple_of((STRIDE as u64).max(group));
-        let dim = field.dim() as u64;
-        let state_bytes = dim * stride * 4;
-        limit(caps, "the state [dim, batch]", state_bytes, caps.max_binding, "use a smaller batch")?;
-        let saves = spec.grid.saves().len() as u64;
-        limit(
-            caps,
-            "the observations [time, dim, batch]",
-            saves * state_bytes,
-            caps.max_buffer,
-            "use a smaller batch or fewer save times",
-        )?;
-        let backsolve = spec.adjoint == Some(Adjoint::Backsolve);
-        let trips = Trips::new(&layout, field.dim(), stages, lane, backsolve);
-        let steps = spec.grid.steps() as u64;
-        let tile_limit = u64::from(caps.max_workgroups) * group;
-        let forward_tile = stride.min(tile_limit);
-        let stored = spec.adjoint == Some(Adjoint::Stored);
-        let stored_steps = if stored {
-            limit(
-                caps,
-                &format!("storing {steps} states of {} trajectories", spec.batch),
-                steps * state_bytes,
-                caps.max_buffer,
-                "use the backsolve adjoint, fewer steps or a smaller batch",
-            )?;
-            (caps.max_binding / state_bytes).max(1)
-        } else {
-            u64::MAX
+        let stride = (spec.batch as u64).next_multiple_of(u64::from(STRIDE).max(group));
+        let (dim, saves) = (field.dim() as u64, spec.grid.saves().len() as u64);
+        let state_bytes = dim.saturating_mul(stride * 4);
+        let limits = Limits { spec, caps, state_bytes, group };
+        let stored_steps = limits.check()?;
+
+        let trips = Trips::new(&layout, field.dim(), stages, lane, spec.adjoint == Some(Adjoint::Backsolve));
+        let worst = if spec.adjoint.is_some() { trips.reverse_step } else { trips.forward_step };
+        let step = format!("one step of a {} field by {}", field.summary(), spec.method);
+        let remedy = "use narrower layers or a method with fewer stages";
+        limit(caps, &step, worst + trips.fixed, caps.max_trips, Unit::Trips, remedy)?;
+
+        let step_flops = (field.flops() * u64::from(stages)).max(1);
+        let most_steps = |step_trips: u64| {
+            ((caps.max_trips - trips.fixed) / step_trips).min(caps.trajectory_flops / step_flops).min(stored_steps)
         };
-        let step_flops = field.flops() * u64::from(stages);
-        let by_trips = |step: u64| (caps.max_trips.saturating_sub(trips.fixed)) / step;
-        let needs_adjoint = spec.adjoint.is_some();
-        let worst = if needs_adjoint { trips.reverse_step } else { trips.forward_step };
-        limit(
-            caps,
-            &format!("one step of a {} field by {}", field.summary(), spec.method),
-            worst + trips.fixed,
-            caps.max_trips,
-            "use narrower layers or a method with fewer stages (units: loop trips of one invocation)",
-        )?;
-        let forward_steps = by_trips(trips.forward_step)
-            .min(caps.submit_flops / (step_flops * forward_tile).max(1))
-            .min(stored_steps)
+        let tile_limit = u64::from(caps.max_workgroups).saturating_mul(group);
+        let forward_tile = stride.min(tile_limit);
+        let forward_steps = most_steps(trips.forward_step)
+            .min(caps.submit_flops / step_flops.saturating_mul(forward_tile))
             .clamp(1, WINDOW as u64);
         // Scratch: as many trajectories of one step as fit the budget, then as many steps.
         let unit_bytes = layout.units as u64 * 4 * u64::from(stages);
-        let fitting = (caps.scratch_bytes / unit_bytes) / group * group;
-        let scratch_tile = fitting.max(group.max(STRIDE as u64)).next_multiple_of(STRIDE as u64);
-        let reverse_tile = stride.min(tile_limit).min(scratch_tile);
-        let reverse_steps = by_trips(trips.reverse_step)
-            .min(caps.scratch_bytes / (unit_bytes * reverse_tile).max(1))
+        let fitting = (caps.scratch_bytes / unit_bytes).max(group).max(STRIDE.into());
+        let reverse_tile = stride.min(tile_limit).min(fitting.next_multiple_of(u64::from(STRIDE).max(group)));
+        let reverse_steps = most_steps(trips.reverse_step)
+            .min(caps.scratch_bytes / (unit_bytes * reverse_tile))
             .min(MAX_EVALUATIONS / u64::from(stages))
-            .min(stored_steps)
             .max(1);
-        let rows = reverse_steps * u64::from(stages) * reverse_tile;
-        if needs_adjoint {
-            limit(
-                caps,
-                &format!("the scratch of a {} field", field.summary()),
-                rows * layout.units as u64 * 4,
-                caps.max_binding,
-                "use narrower layers",
-            )?;
-            limit(
-                caps,
-                "the gradient partials",
-                rows.div_ceil(SLICE_ROWS.into()) * field.parameter_count() as u64 * 4,
-                caps.max_binding,
-                "use narrower layers",
-            )?;
-        }
-        limit(caps, "the packed weights", layout.packed as u64 * 4, caps.max_binding, "use narrower layers")?;
         Ok(Self {
             lane,
             stages,
@@ -150,12 +103,12 @@ impl Shape {
             stride: word(stride, "trajectories")?,
             parameters: word(field.parameter_count() as u64, "parameters")?,
             saves: word(saves, "save times")?,
-            steps,
+            steps: spec.grid.steps() as u64,
             forward_tile: word(forward_tile, "trajectories")?,
             forward_steps,
             reverse_tile: word(reverse_tile, "trajectories")?,
             reverse_steps,
-            rows: word(rows, "rows")?,
+            rows: word(reverse_steps * u64::from(stages) * reverse_tile, "rows")?,
             window_slots: word((caps.max_binding / state_bytes).min(saves), "save times")?,
             layout,
         })
@@ -182,15 +135,91 @@ impl Shape {
     }
 }
 
+/// What no device can do, or what makes no sense.
+fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
+    if spec.batch == 0 {
+        return Err(Error::invalid("batch", "0 trajectories", "give at least one initial state"));
+    }
+    debug_assert!(
+        spec.method.tableau().stages() <= MAX_STAGES,
+        "the schedule uniform has room for {MAX_STAGES} stages"
+    );
+    limit(caps, "a batch", spec.batch as u64, MAX_BATCH, Unit::Trajectories, "use a smaller batch")?;
+    let width = spec.field.max_width() as u64;
+    limit(caps, "the widest layer", width, MAX_WIDTH, Unit::Units, "use narrower layers")?;
+    check_times(&spec.grid, spec.field.time_input())
+}
+
+/// The limits that depend on the size of the state.
+struct Limits<'a> {
+    spec: &'a Spec,
+    caps: &'a Caps,
+    state_bytes: u64,
+    group: u64,
+}
+
+impl Limits<'_> {
+    /// Checks them; returns how many stored states one binding holds.
+    fn check(&self) -> Result<u64> {
+        let (caps, batch) = (self.caps, self.spec.batch);
+        let fits = |bytes: u64| {
+            // The largest batch whose padded state keeps the limit.
+            let unit = u64::from(STRIDE).max(self.group);
+            let per_trajectory = (self.state_bytes / (batch as u64).next_multiple_of(unit)).max(1);
+            bytes / per_trajectory / unit * unit
+        };
+        let state = format!("the state [dim, batch] of {batch} trajectories");
+        let remedy = format!("use a batch of at most {}", fits(caps.max_binding.min(caps.max_buffer)));
+        limit(caps, &state, self.state_bytes, caps.max_binding.min(caps.max_buffer), Unit::Bytes, &remedy)?;
+        let saves = self.spec.grid.saves().len() as u64;
+        let observed = format!("the observations [time, dim, batch] of {batch} trajectories at {saves} times");
+        let remedy = format!("use a batch of at most {}, or fewer save times", fits(caps.max_buffer / saves));
+        limit(caps, &observed, saves.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
+        if self.spec.adjoint != Some(Adjoint::Stored) {
+            return Ok(u64::MAX);
+        }
+        let steps = self.spec.grid.steps() as u64;
+        let stored = format!("storing {steps} states of {batch} trajectories");
+        let remedy = format!(
+            "use the backsolve adjoint, a batch of at most {}, or at most {} steps",
+            fits(caps.max_buffer / steps),
+            caps.max_buffer / self.state_bytes
+        );
+        limit(caps, &stored, steps.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
+        Ok((caps.max_binding / self.state_bytes).max(1))
+    }
+}
+
+/// What a limit counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Unit {
+    Bytes,
+    Trips,
+    Trajectories,
+    Units,
+}
+
+impl Unit {
+    #[expect(clippy::cast_precision_loss, reason = "shown to two digits")]
+    fn show(self, value: u64) -> String {
+        match self {
+            Self::Bytes => format!("{value} bytes ({:.2} MiB)", value as f64 / f64::from(1 << 20)),
+            Self::Trips => format!("{value} loop trips of one invocation"),
+            Self::Trajectories => format!("{value} trajectories"),
+            Self::Units => format!("{value} units"),
+        }
+    }
+}
+
 /// An error if `needed > allowed`.
-pub(crate) fn limit(caps: &Caps, what: &str, needed: u64, allowed: u64, remedy: &str) -> Result<()> {
+pub(super) fn limit(caps: &Caps, what: &str, needed: u64, allowed: u64, unit: Unit, remedy: &str) -> Result<()> {
     if needed <= allowed {
         return Ok(());
     }
     Err(Error::LimitExceeded {
         what: what.to_owned(),
-        needed: needed.to_string(),
-        limit: allowed.to_string(),
+        needed: unit.show(needed),
+        limit: unit.show(allowed),
         adapter: caps.adapter.clone(),
         remedy: remedy.to_owned(),
     })

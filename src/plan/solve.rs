@@ -1,5 +1,7 @@
 //! The programs of one pass: pack the weights, go forward, measure the loss, go back, reduce the gradient.
 
+use std::sync::Arc;
+
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
@@ -7,7 +9,7 @@ use super::kernel::{CertificateCall, CountCall, FinishCall, Kernel, LossCall, Ou
 use super::program::{Binding, Command, Program};
 use super::reduce::{PARTIAL_RUN, reduce, sums_sizes};
 use super::schedule::{WINDOW, schedule_bytes};
-use super::shape::{Shape, Spec};
+use super::shape::{Shape, Spec, Unit, limit};
 use super::steps::{Chunk, chunks};
 use super::word;
 use crate::error::Result;
@@ -15,8 +17,8 @@ use crate::solver::Adjoint;
 
 /// Columns of the loss partials: sum of squares, trajectories that count.
 const LOSS_COLUMNS: u64 = 2;
-/// Columns of the drift partials: largest, sum over trajectories.
-const DRIFT_COLUMNS: u64 = 2;
+/// Columns of the drift partials: largest, sum and number over trajectories that are finite to the end.
+const DRIFT_COLUMNS: u64 = 3;
 
 /// Places in [`Slot::Summary`].
 pub(crate) mod summary {
@@ -30,10 +32,12 @@ pub(crate) mod summary {
     pub(crate) const SQUARES: u32 = 3;
     /// Largest drift; the next value is the sum of drifts.
     pub(crate) const DRIFT: u32 = 5;
+    /// Trajectories that are finite after the reverse pass too.
+    pub(crate) const SURVIVORS: usize = 7;
     /// Squared norm of the gradient.
-    pub(crate) const NORM: u32 = 7;
+    pub(crate) const NORM: u32 = 8;
     /// Number of values.
-    pub(crate) const LEN: usize = 8;
+    pub(crate) const LEN: usize = 9;
 }
 
 /// What the forward pass does at a save time.
@@ -61,6 +65,7 @@ impl Plan {
     pub(crate) fn new(spec: Spec, caps: &Caps) -> Result<Self> {
         let shape = Shape::new(&spec, caps)?;
         let memory = memory(&spec, &shape);
+        check_memory(&memory, caps)?;
         Ok(Self { spec, shape, memory, caps: caps.clone() })
     }
 
@@ -74,16 +79,22 @@ impl Plan {
         Ok(program)
     }
 
+    /// Forgets which trajectories failed.
+    pub(crate) fn start(&self) -> Program {
+        let mut program = Program::default();
+        program.clear(Slot::Status);
+        program
+    }
+
     /// From the initial states to t1.
     pub(crate) fn forward(&self, observe: Observe) -> Result<Program> {
         let mut program = Program::default();
         program.copy(Slot::Initial, Slot::State, self.shape.state_bytes());
-        program.clear(Slot::Status);
-        let kernel = Kernel::StepForward(StepKernel {
+        let kernel = Arc::new(Kernel::StepForward(StepKernel {
             // The forward kernel only differs by whether states are stored.
             adjoint: self.spec.adjoint.filter(|a| *a == Adjoint::Stored),
             ..self.step_kernel()
-        });
+        }));
         for chunk in chunks(&self.spec.grid, self.shape.forward_steps, self.shape.window_slots) {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
@@ -103,7 +114,7 @@ impl Plan {
         let mut program = Program::default();
         program.clear(Slot::Adjoint);
         program.clear(Slot::Partials);
-        let kernel = Kernel::StepReverse(self.step_kernel());
+        let kernel = Arc::new(Kernel::StepReverse(self.step_kernel()));
         for chunk in chunks(&self.spec.grid, self.shape.reverse_steps, self.shape.window_slots).iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
@@ -162,7 +173,8 @@ impl Plan {
         Ok(program)
     }
 
-    /// Per-trajectory |x̂(t0) − x(t0)| after a reconstructing reverse pass, with its maximum and sum.
+    /// After the reverse pass: per trajectory |x̂(t0) − x(t0)|, its maximum and sum, and how many trajectories are left.
+    /// Not only for adjoints that reconstruct: any of them may meet a non-finite value on the way back.
     pub(crate) fn certificate(&self) -> Result<Program> {
         let mut program = Program::default();
         let batch = u64::from(self.shape.batch);
@@ -183,7 +195,7 @@ impl Plan {
     }
 
     fn outer_product(&self, program: &mut Program, used: u64) -> Result<()> {
-        let blocks = self.blocks();
+        let blocks = self.shape.layout.blocks as u64;
         let call = OuterCall {
             blocks: word(blocks, "gradient blocks")?,
             rows: self.shape.rows / 4,
@@ -198,10 +210,6 @@ impl Plan {
         let flops = used * self.spec.field.flops();
         program.dispatch(Kernel::OuterProduct(self.shape.lane.workgroup), bindings, groups, &call, flops);
         Ok(())
-    }
-
-    fn blocks(&self) -> u64 {
-        self.shape.layout.gradient_blocks(&self.spec.field).len() as u64
     }
 
     fn step_kernel(&self) -> StepKernel {
@@ -273,7 +281,7 @@ fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     let Some(adjoint) = spec.adjoint else { return memory };
     memory.add(Slot::Adjoint, shape.state_values());
     memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
-    memory.add(Slot::Blocks, 8 * shape.layout.gradient_blocks(&spec.field).len() as u64);
+    memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
     memory.add(Slot::Partials, shape.slices() * parameters);
     memory.add(Slot::Gradient, parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
@@ -291,6 +299,19 @@ fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     memory.add(Slot::Sums, partials.max(gradient[0]).max(drift).max(norm));
     memory.add(Slot::SumsOfSums, gradient[1].max(loss[0]).max(drift).max(norm));
     memory
+}
+
+/// Every buffer must exist, and those that dispatches see as a whole must fit one binding.
+pub(super) fn check_memory(memory: &MemoryPlan, caps: &Caps) -> Result<()> {
+    for &(slot, bytes) in memory.entries() {
+        let allowed = match slot {
+            Slot::Observed | Slot::Stored => caps.max_buffer,
+            _ => caps.max_binding.min(caps.max_buffer),
+        };
+        let remedy = "use a smaller batch, fewer save times or narrower layers";
+        limit(caps, &format!("buffer {slot:?}"), bytes, allowed, Unit::Bytes, remedy)?;
+    }
+    Ok(())
 }
 
 /// A part of the batch.

@@ -6,11 +6,10 @@ use super::fold::fold;
 use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
 use super::program::{Binding, Command, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
-use super::shape::{Spec, limit};
-use super::solve::{Observe, Plan, summary};
+use super::shape::{Spec, Unit, limit};
+use super::solve::{Observe, Plan, check_memory, summary};
 use super::word;
 use crate::error::Result;
-use crate::solver::Adjoint;
 
 /// Iterations whose summaries the device keeps until the host has read them.
 pub(crate) const HISTORY: u64 = 1024;
@@ -49,13 +48,22 @@ impl TrainPlan {
         let mut pass = Plan::new(spec, caps)?;
         let parameters = u64::from(pass.shape.parameters);
         let values = data.series as u64 * data.times as u64 * pass.shape.dim;
-        limit(caps, "the data set [series, time, dim]", values * 4, caps.max_binding, "use a part of the data")?;
+        let data_bytes = values * 4;
+        limit(
+            caps,
+            "the data set [series, time, dim]",
+            data_bytes,
+            caps.max_binding,
+            Unit::Bytes,
+            "use a part of the data",
+        )?;
         let targets = u64::from(pass.shape.saves) * pass.shape.state_bytes();
         limit(
             caps,
             "the targets of a minibatch [time, dim, batch]",
             targets,
             caps.max_binding,
+            Unit::Bytes,
             "use a smaller batch or window",
         )?;
         pass.memory.add(Slot::Data, values);
@@ -64,22 +72,26 @@ impl TrainPlan {
             pass.memory.add(Slot::SecondMoment, parameters);
         }
         pass.memory.add(Slot::History, HISTORY * summary::LEN as u64);
+        check_memory(&pass.memory, caps)?;
         let mut body = pass.pack()?;
+        body.extend(pass.start());
         body.extend(pass.forward(Observe::Residual)?);
         body.extend(pass.loss()?);
         body.extend(pass.reverse()?);
-        if pass.spec.adjoint == Some(Adjoint::Backsolve) {
-            body.extend(pass.certificate()?);
-        }
+        body.extend(pass.certificate()?);
         let mut plan = Self { pass, data, seed, optimizer, caps: caps.clone(), body };
         plan.body.extend(plan.norm()?);
         Ok(plan)
     }
 
-    /// The whole iteration.
-    pub(crate) fn iteration(&self, iteration: Iteration) -> Result<Program> {
-        let mut program = self.gather(iteration.number)?;
-        program.extend(self.body.clone());
+    /// Draw, pass and update of the same iteration, to be run in this order: only the first and last are made anew.
+    pub(crate) fn body(&self) -> &Program {
+        &self.body
+    }
+
+    /// The update, and the summary's way into the history.
+    pub(crate) fn update(&self, iteration: Iteration) -> Result<Program> {
+        let mut program = Program::default();
         let parameters = u64::from(self.pass.shape.parameters);
         let mut bindings = [Slot::Theta, Slot::Gradient, Slot::Summary, Slot::Moment].map(Binding::from).to_vec();
         if self.optimizer == Kernel::Adam {
@@ -94,7 +106,7 @@ impl TrainPlan {
     }
 
     /// Draws the minibatch: initial states and targets.
-    fn gather(&self, iteration: u64) -> Result<Program> {
+    pub(crate) fn gather(&self, iteration: u64) -> Result<Program> {
         let DataShape { series, times, window } = self.data;
         let shape = &self.pass.shape;
         let call = GatherCall {

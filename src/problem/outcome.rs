@@ -21,6 +21,14 @@ pub enum TrajectoryStatus {
         /// Time at the end of the step.
         time: f64,
     },
+    /// The state was finite, but at the end of this step further than 1e15 from its target: the sum of squares over the
+    /// batch would overflow.
+    LossOverflow {
+        /// Number of the step, from 0.
+        step: usize,
+        /// Time at the end of the step.
+        time: f64,
+    },
     /// The reconstructed state or the adjoint was NaN or infinite in this step of the reverse pass.
     ReverseNonFinite {
         /// Number of the step, from 0.
@@ -38,6 +46,7 @@ pub(crate) fn read_status(words: &[u32], grid: &TimeGrid) -> Vec<TrajectoryStatu
         match word >> 28 {
             0 => TrajectoryStatus::Ok,
             1 => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
+            3 => TrajectoryStatus::LossOverflow { step, time: time(step + 1) },
             _ => TrajectoryStatus::ReverseNonFinite { step, time: time(step) },
         }
     };
@@ -79,7 +88,7 @@ impl Report {
         self.status.iter().filter(|s| **s == TrajectoryStatus::Ok).count()
     }
 
-    /// Number of trajectories that met a non-finite value.
+    /// Number of trajectories that met a non-finite value, or whose loss would have.
     #[must_use]
     pub fn non_finite(&self) -> usize {
         self.status.len() - self.ok()
@@ -89,7 +98,7 @@ impl Report {
 /// States at the save times.
 #[derive(Clone, Debug)]
 pub struct Solution {
-    /// `[time, batch, dim]`
+    /// `[time, batch, dim]`. Rows of a failed trajectory hold what the solver computed, from some time on NaN or infinity.
     pub states: Array3<f32>,
     /// What the run did.
     pub report: Report,
@@ -99,11 +108,11 @@ pub struct Solution {
 /// reconstructs. The gradient can be trusted to about this accuracy times the sensitivity of the field.
 #[derive(Clone, Debug)]
 pub struct Reconstruction {
-    /// Largest `|x̂(t0) − x(t0)|` over trajectories and components.
+    /// Largest `|x̂(t0) − x(t0)|` over the trajectories that went well and their components.
     pub max_abs: f32,
     /// Mean over the trajectories of their largest component.
     pub mean_abs: f32,
-    /// Per trajectory the largest component.
+    /// Per trajectory the largest component; infinite for a failed trajectory.
     pub per_trajectory: Vec<f32>,
 }
 
@@ -114,7 +123,7 @@ pub struct Gradient {
     pub loss: Option<f32>,
     /// dJ/dθ, flat, in the order of [`Parameters`](crate::Parameters).
     pub theta: Vec<f32>,
-    /// dJ/dx0, `[batch, dim]`
+    /// dJ/dx0, `[batch, dim]`; zero for a failed trajectory.
     pub x0: Array2<f32>,
     /// The certificate, if the adjoint reconstructs.
     pub reconstruction: Option<Reconstruction>,

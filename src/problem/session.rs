@@ -9,7 +9,7 @@ use super::outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solutio
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
-use crate::plan::{Command, Observe, Plan, Program, Slot, Spec, summary, write_window};
+use crate::plan::{Observe, Plan, Program, Slot, Spec, summary, write_window};
 use crate::solver::Adjoint;
 
 /// What the reverse pass starts from.
@@ -23,7 +23,19 @@ pub(super) enum Seed<'a> {
 pub(super) struct Session {
     plan: Plan,
     arena: Arena,
+    programs: Programs,
+}
+
+/// The parts of a pass, planned once.
+#[derive(Debug, Default)]
+struct Programs {
     pack: Program,
+    start: Program,
+    /// The last kind of forward pass.
+    forward: Option<(Observe, Program)>,
+    loss: Program,
+    /// Reverse pass and certificate.
+    reverse: Program,
 }
 
 impl Session {
@@ -35,8 +47,13 @@ impl Session {
         if plan.spec.adjoint.is_some() {
             arena.upload(Slot::Blocks, &layout.gradient_blocks(&plan.spec.field))?;
         }
-        let pack = plan.pack()?;
-        Ok(Self { plan, arena, pack })
+        let mut programs = Programs { pack: plan.pack()?, start: plan.start(), ..Programs::default() };
+        if plan.spec.adjoint.is_some() {
+            programs.loss = plan.loss()?;
+            programs.reverse = plan.reverse()?;
+            programs.reverse.extend(plan.certificate()?);
+        }
+        Ok(Self { plan, arena, programs })
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -46,8 +63,7 @@ impl Session {
     pub(super) fn solve(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         let start = Instant::now();
         self.upload(theta, x0)?;
-        let forward = self.plan.forward(Observe::Save)?;
-        self.run(&[&forward])?;
+        let dispatches = self.run(Observe::Save, false)?;
         let (batch, dim) = (self.batch(), self.plan.spec.field.dim());
         let shape = &self.plan.shape;
         let values: Vec<f32> = read(&self.arena, Slot::Observed, u64::from(shape.saves) * shape.state_values())?;
@@ -56,7 +72,7 @@ impl Session {
             .flat_map(|state| from_device(state, shape.stride, batch, dim))
             .collect();
         let states = array3([shape.saves as usize, batch, dim], rows)?;
-        Ok(Solution { states, report: self.report(forward.dispatches() + 1, start)? })
+        Ok(Solution { states, report: self.report(dispatches, start)? })
     }
 
     pub(super) fn gradient(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
@@ -84,25 +100,13 @@ impl Session {
             Seed::Cotangents(values) => (values, Observe::Nothing),
         };
         self.upload_observations(values)?;
-        let mut forward = self.plan.forward(observe)?;
-        if keep_status {
-            forward.commands.retain(|c| *c != Command::Clear(Slot::Status));
+        if observe == Observe::Nothing {
+            // No loss gives the factor of the cotangents; every trajectory counts.
+            let mut values = [0.0_f32; summary::LEN];
+            values[summary::SCALE] = 1.0;
+            self.arena.upload(Slot::Summary, &values)?;
         }
-        let mut rest = match seed {
-            Seed::Targets(_) => self.plan.loss()?,
-            Seed::Cotangents(_) => {
-                let mut values = [0.0_f32; summary::LEN];
-                values[summary::SCALE] = 1.0;
-                self.arena.upload(Slot::Summary, &values)?;
-                Program::default()
-            }
-        };
-        rest.extend(self.plan.reverse()?);
-        if self.plan.spec.adjoint == Some(Adjoint::Backsolve) {
-            rest.extend(self.plan.certificate()?);
-        }
-        self.run(&[&forward, &rest])?;
-        Ok(1 + forward.dispatches() + rest.dispatches())
+        self.run(observe, keep_status)
     }
 
     fn collect(&self, seed: &Seed<'_>, mut report: Report, start: Instant) -> Result<Gradient> {
@@ -152,11 +156,25 @@ impl Session {
         self.arena.upload(Slot::Observed, &device)
     }
 
-    fn run(&mut self, programs: &[&Program]) -> Result<()> {
+    /// Runs what `observe` asks for; returns the number of kernel launches.
+    fn run(&mut self, observe: Observe, keep_status: bool) -> Result<usize> {
+        if self.programs.forward.as_ref().is_none_or(|(planned, _)| *planned != observe) {
+            self.programs.forward = Some((observe, self.plan.forward(observe)?));
+        }
+        let Programs { pack, start, forward, loss, reverse } = &self.programs;
+        let mut programs = vec![pack];
+        if !keep_status {
+            programs.push(start);
+        }
+        programs.extend(forward.as_ref().map(|(_, program)| program));
+        if observe == Observe::Residual {
+            programs.push(loss);
+        }
+        programs.push(reverse);
         let Spec { method, grid, .. } = &self.plan.spec;
         let windows = |index: usize| write_window(method.tableau(), grid, index);
-        let programs: Vec<&Program> = std::iter::once(&self.pack).chain(programs.iter().copied()).collect();
-        execute(&mut self.arena, &programs, &windows)
+        execute(&mut self.arena, &programs, &windows)?;
+        Ok(programs.iter().map(|p| p.dispatches()).sum())
     }
 
     fn report(&self, dispatches: usize, start: Instant) -> Result<Report> {

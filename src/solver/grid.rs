@@ -4,6 +4,8 @@ use crate::error::{Error, Result};
 
 /// The step boundaries `t_0, t_1, …, t_N` and which of them are save times.
 ///
+/// Unlike torchdiffeq's `odeint`, which returns the state at the first of its times too, t0 is saved only if it is listed.
+///
 /// Times are f64 on the host and rounded once for the device. The grid may run backward (`t1 < t0`), the steps need
 /// not be equal, and every save time is a step boundary exactly.
 ///
@@ -105,6 +107,8 @@ impl TimeGrid {
             saves.push(times.len() - 1);
         }
         saves.truncate(save_at.len());
+        // Steps below the resolution of f64 would repeat a boundary.
+        check_monotone("step boundary", &times, t0, t1)?;
         Ok(Self { times, saves })
     }
 

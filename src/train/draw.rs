@@ -6,13 +6,14 @@
 /// `window` points in `series` series of `times` points, with replacement.
 ///
 /// # Panics
-/// If there is no window to draw: `series` is 0, or `window` is 0 or above `times`.
+/// If there is no window to draw (`series` is 0, or `window` is 0 or above `times`), or 2³² windows or more.
 #[must_use]
 pub fn draw(seed: u32, iteration: u32, trajectory: u32, series: u32, times: u32, window: u32) -> (u32, u32) {
     assert!(series > 0 && window > 0 && window <= times, "no window of {window} points in {series} series of {times}");
     let key = pcg(trajectory ^ pcg(iteration ^ pcg(seed)));
     let starts = times - window + 1;
-    let drawn = key % (series * starts);
+    let windows = series.checked_mul(starts).expect("fewer than 2^32 windows");
+    let drawn = key % windows;
     (drawn / starts, drawn % starts)
 }
 

@@ -17,7 +17,7 @@ pub enum Optimizer {
         /// Added to the root of the second moment.
         epsilon: f64,
     },
-    /// Stochastic gradient descent, `v ← momentum v + g`, `θ ← θ − rate v`.
+    /// Stochastic gradient descent, `v ← momentum v + g`, `θ ← θ − rate v`. Weight decay is decoupled here too.
     Sgd {
         /// Momentum; 0 for plain descent.
         momentum: f64,
@@ -148,6 +148,13 @@ impl TrainOptions {
         }
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(Error::invalid("weight decay", self.weight_decay.to_string(), "use a finite number ≥ 0"));
+        }
+        if self.weight_decay * self.learning_rate >= 1.0 {
+            return Err(Error::invalid(
+                "weight decay",
+                format!("{} at a learning rate of {}", self.weight_decay, self.learning_rate),
+                "one update would turn the sign of the parameters: keep the product below 1",
+            ));
         }
         Ok(())
     }

@@ -8,6 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::Parameters;
 use crate::plan::{DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary, write_window};
+use crate::problem::check_finite;
 use crate::solver::TimeGrid;
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
@@ -24,7 +25,10 @@ pub struct Record {
     pub loss: f32,
     /// Trajectories that took part; the others met a non-finite value.
     pub trajectories: u32,
-    /// Largest |x̂(t0) − x(t0)| of the minibatch; 0 if the adjoint does not reconstruct.
+    /// Trajectories among those that met a non-finite value on the way back. They had already added to the gradient, so
+    /// the update was skipped: use the stored adjoint or smaller steps.
+    pub reverse_failed: u32,
+    /// Largest |x̂(t0) − x(t0)| of the trajectories that came back; 0 if the adjoint does not reconstruct.
     pub drift_max: f32,
     /// Mean over the trajectories of their largest component of |x̂(t0) − x(t0)|.
     pub drift_mean: f32,
@@ -88,6 +92,7 @@ impl Trainer {
     /// does not fit the device, and device errors.
     pub fn new(gpu: &Gpu, theta: &Parameters, data: &DataSet, options: TrainOptions) -> Result<Self> {
         options.check()?;
+        check_finite("parameter vector", &ndarray::aview1(theta.as_slice()))?;
         let field = theta.field();
         let [series, times, dim] = data.values().dim().into();
         if dim != field.dim() {
@@ -127,18 +132,20 @@ impl Trainer {
     /// # Errors
     /// Device errors.
     pub fn advance(&mut self, iterations: u64) -> Result<()> {
-        let end = self.iteration + iterations;
+        let end = self.iteration.saturating_add(iterations);
         while self.iteration < end {
             let count = RECORDED.min(end - self.iteration).min(self.reported + REPORTED - self.iteration);
-            let programs = (self.iteration..self.iteration + count)
+            let ends = (self.iteration..self.iteration + count)
                 .map(|number| {
                     let update = self.options.update(number, self.plan.pass.shape.parameters);
-                    self.plan.iteration(Iteration { number, update })
+                    Ok([self.plan.gather(number)?, self.plan.update(Iteration { number, update })?])
                 })
-                .collect::<Result<Vec<Program>>>()?;
+                .collect::<Result<Vec<[Program; 2]>>>()?;
+            let programs: Vec<&Program> =
+                ends.iter().flat_map(|[draw, update]| [draw, self.plan.body(), update]).collect();
             let Spec { method, grid, .. } = &self.plan.pass.spec;
             let windows = |index: usize| write_window(method.tableau(), grid, index);
-            execute(&mut self.arena, &programs.iter().collect::<Vec<_>>(), &windows)?;
+            execute(&mut self.arena, &programs, &windows)?;
             self.iteration += count;
             if self.iteration == self.reported + REPORTED {
                 self.report()?;
@@ -226,16 +233,17 @@ impl Trainer {
 
     fn decode(&mut self, first: u64, values: &[f32]) {
         for (iteration, record) in (first..).zip(values.chunks(summary::LEN)) {
-            let count = record[summary::TRAJECTORIES];
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count below 2^32")]
-            let trajectories = count as u32;
+            let survivors = record[summary::SURVIVORS];
+            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts below 2^32")]
+            let [trajectories, survived] = [record[summary::TRAJECTORIES] as u32, survivors as u32];
             self.arrived.push(Record {
                 iteration,
                 // Without a trajectory there is no mean.
                 loss: if trajectories == 0 { f32::NAN } else { record[summary::LOSS] },
                 trajectories,
+                reverse_failed: trajectories.saturating_sub(survived),
                 drift_max: record[summary::DRIFT as usize],
-                drift_mean: record[summary::DRIFT as usize + 1] / count.max(1.0),
+                drift_mean: record[summary::DRIFT as usize + 1] / survivors.max(1.0),
                 gradient_norm: record[summary::NORM as usize].sqrt(),
             });
         }

@@ -128,6 +128,9 @@ fn bad_trajectory(status: &[TrajectoryStatus]) -> Option<String> {
     let (index, first) = status.iter().enumerate().find(|(_, s)| **s != TrajectoryStatus::Ok)?;
     let place = match first {
         TrajectoryStatus::NonFinite { step, time } => format!("in step {step}, which ends at t = {time}"),
+        TrajectoryStatus::LossOverflow { step, time } => {
+            format!("after step {step}, at t = {time}, where it is further than 1e15 from its target")
+        }
         TrajectoryStatus::ReverseNonFinite { step, time } => {
             format!("going back in step {step}, which starts at t = {time}")
         }

@@ -24,6 +24,8 @@ use results::Results;
 const CHUNK: u64 = 32;
 /// Seconds that may pass between two such looks, where iterations are short enough.
 const LOOK: f64 = 0.25;
+/// Seconds after which the weights are written in between: that much is lost with a device.
+const SAVE: f64 = 30.0;
 /// Iterations in a row without a single finite trajectory after which a training is given up.
 const HOPELESS: usize = 100;
 
@@ -69,8 +71,8 @@ pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
     if trained.hopeless {
         let iterations = HOPELESS.min(trained.records.len());
         return Ok(Outcome::Failed(format!(
-            "no trajectory stayed finite in the last {iterations} iterations; use a smaller step, smaller weights or a \
-             lower learning rate"
+            "no update could be made in the last {iterations} iterations, since trajectories did not stay finite; use a \
+             smaller step, smaller weights, a lower learning rate, or the stored adjoint"
         )));
     }
     Ok(Outcome::Done)
@@ -82,6 +84,7 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
     let work = options.batch as f64 * trainer.grid().steps() as f64;
     let progress = Progress::new(options.iterations, report_every as u64, work);
     let start = Instant::now();
+    let mut saved = start;
     let mut records: Vec<Record> = Vec::new();
     let mut chunk = 1;
     while trainer.iteration() < options.iterations && !hopeless(&records, HOPELESS) {
@@ -92,6 +95,10 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
         let arrived = trainer.records()?;
         progress.show(&arrived);
         records.extend(arrived);
+        if saved.elapsed().as_secs_f64() > SAVE {
+            costate::io::write_parameters(run.folder.join("weights.safetensors"), &trainer.parameters()?)?;
+            saved = Instant::now();
+        }
     }
     let arrived = trainer.finish()?;
     progress.show(&arrived);
@@ -102,9 +109,11 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
     Ok(Trained { theta: trainer.parameters()?, records, seconds, hopeless })
 }
 
-/// True if no trajectory counted in the last `iterations`.
+/// True if nothing could be learned from the last `iterations`: no trajectory stayed finite, or some failed on the way
+/// back, so that the update was skipped.
 fn hopeless(records: &[Record], iterations: usize) -> bool {
-    records.len() >= iterations && records.iter().rev().take(iterations).all(|r| r.trajectories == 0)
+    records.len() >= iterations
+        && records.iter().rev().take(iterations).all(|r| r.trajectories == 0 || r.reverse_failed > 0)
 }
 
 impl Run {

@@ -85,7 +85,7 @@ impl<'a> Results<'a> {
             reconstruction,
             device_bytes: DeviceBytes(trainer.memory_plan().clone()),
             folder: &run.folder,
-            warnings: quarantined(records, options.batch).into_iter().chain(drift).collect(),
+            warnings: quarantined(records, options.batch).into_iter().chain(skipped(records)).chain(drift).collect(),
             scaling: &run.scaling,
             config: &run.echo,
             losses: thin(records),
@@ -138,7 +138,8 @@ fn final_loss(records: &[Record]) -> Option<f64> {
 
 fn reconstruction(records: &[Record]) -> Option<Reconstruction> {
     let max_abs = records.iter().map(|r| r.drift_max).fold(0.0, f32::max);
-    records.last().map(|last| Reconstruction { max_abs, mean_abs: last.drift_mean, bit_exact: max_abs == 0.0 })
+    let bit_exact = max_abs == 0.0 && records.iter().all(|r| r.reverse_failed == 0);
+    records.last().map(|last| Reconstruction { max_abs, mean_abs: last.drift_mean, bit_exact })
 }
 
 /// A warning if trajectories were left out of the loss.
@@ -154,6 +155,19 @@ fn quarantined(records: &[Record], batch: usize) -> Option<String> {
     ))
 }
 
+/// A warning if updates were skipped because trajectories failed on the way back.
+fn skipped(records: &[Record]) -> Option<String> {
+    let failed = |r: &&Record| r.reverse_failed > 0;
+    let first = records.iter().find(failed)?;
+    Some(format!(
+        "in {} of {} iterations, first in iteration {}, trajectories met a non-finite value on the way back, and the \
+         update was skipped; use adjoint = \"stored\" or a smaller step",
+        records.iter().filter(failed).count(),
+        records.len(),
+        first.iteration
+    ))
+}
+
 /// Every n-th loss and the last.
 fn thin(records: &[Record]) -> Vec<(u64, f32)> {
     let every = records.len().div_ceil(LOSSES).max(1);
@@ -164,10 +178,13 @@ fn thin(records: &[Record]) -> Vec<(u64, f32)> {
 
 fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
     write_atomically(path, |out| {
-        writeln!(out, "iteration,loss,gradient_norm,trajectories,drift_max,drift_mean")?;
+        writeln!(out, "iteration,loss,gradient_norm,trajectories,reverse_failed,drift_max,drift_mean")?;
         for r in records {
-            let Record { iteration, loss, gradient_norm, trajectories, drift_max, drift_mean, .. } = r;
-            writeln!(out, "{iteration},{loss},{gradient_norm},{trajectories},{drift_max},{drift_mean}")?;
+            let Record { iteration, loss, gradient_norm, trajectories, reverse_failed, drift_max, drift_mean } = r;
+            writeln!(
+                out,
+                "{iteration},{loss},{gradient_norm},{trajectories},{reverse_failed},{drift_max},{drift_mean}"
+            )?;
         }
         Ok(())
     })
