@@ -184,7 +184,7 @@ fn a_batch_beyond_the_device_is_refused_before_anything_is_allocated() {
 fn an_unknown_adapter_is_refused_with_the_list() {
     for wanted in ["no such adapter", "99"] {
         let request = AdapterRequest { adapter: Some(wanted.into()), ..AdapterRequest::default() };
-        assert_error!(Gpu::new(&request), Error::NoAdapter { .. }, [wanted, gpu().adapter(), "[0]"]);
+        assert_error!(Gpu::new(&request), Error::UnknownName { .. }, [wanted, gpu().adapter(), "[0]"]);
     }
     // The name, in part and in capitals, and the index are accepted.
     let names: Vec<String> = costate::adapters().into_iter().map(|a| a.name).collect();

@@ -5,6 +5,7 @@
 
 mod common;
 
+use approx::assert_relative_eq;
 use common::{field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient};
 use costate::{Activation, Adjoint, Caps, Method, NeuralOde, TimeGrid};
 
@@ -38,8 +39,7 @@ fn every_solver_and_adjoint_matches_the_twin() {
             let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect(&case);
             let want = twin_gradient(method, adjoint, &theta, &grid, &x0, Some(&targets), None);
             let loss = want.loss.expect("targets give a loss");
-            let loss_error = (f64::from(got.loss.expect("a loss")) - loss).abs() / loss;
-            assert!(loss_error < STATE, "{case}: loss off by {loss_error:e}");
+            assert_relative_eq!(f64::from(got.loss.expect("a loss")), loss, max_relative = STATE);
             let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
             assert!(errors.iter().all(|e| *e < GRADIENT), "{case}: dJ/dθ, dJ/dx0 off by {errors:?}");
             assert_eq!(

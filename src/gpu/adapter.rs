@@ -113,18 +113,17 @@ pub(super) fn choose(instance: &Instance, request: &AdapterRequest) -> Result<Ad
         },
     };
     let Some(index) = index else {
-        return Err(Error::NoAdapter {
-            reason: request.adapter.as_ref().map_or_else(
-                || "no driver offers one that can run the kernels".to_owned(),
-                |wanted| format!("none matches '{wanted}'"),
-            ),
-            found: listed,
-            remedy: if names.is_empty() {
-                "install a Vulkan driver (Debian/Ubuntu without a GPU: apt-get install mesa-vulkan-drivers; in a container \
-                 on NVIDIA: include `graphics` in NVIDIA_DRIVER_CAPABILITIES)"
-                    .into()
-            } else {
-                "name one of those by index or part of its name".into()
+        return Err(match &request.adapter {
+            Some(wanted) if !names.is_empty() => {
+                Error::UnknownName { kind: "adapter", name: wanted.clone(), known: listed }
+            }
+            _ => Error::NoAdapter {
+                reason: "no driver offers one that can run the kernels".into(),
+                found: listed,
+                remedy:
+                    "install a Vulkan driver (Debian/Ubuntu without a GPU: apt-get install mesa-vulkan-drivers; in a \
+                         container on NVIDIA: include `graphics` in NVIDIA_DRIVER_CAPABILITIES)"
+                        .into(),
             },
         });
     };

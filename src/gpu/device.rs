@@ -37,7 +37,8 @@ impl Gpu {
     /// Opens an adapter. Blocks until the device is there.
     ///
     /// # Errors
-    /// [`Error::NoAdapter`] if none fits the request, [`Error::Device`] if the driver refuses the device.
+    /// [`Error::NoAdapter`] if there is none that can run the kernels, [`Error::UnknownName`] if none has the name or index
+    /// that was asked for, [`Error::Device`] if the driver refuses the device.
     pub fn new(request: &AdapterRequest) -> Result<Self> {
         let adapter = adapter::choose(&adapter::instance(), request)?;
         let info = adapter.get_info();

@@ -78,9 +78,9 @@ fn adapters_are_listed_with_the_choice() {
     assert!(report["reason"].as_str().unwrap().contains(name), "the choice has a reason: {report}");
     let table = folder.run(&format!("adapters --adapter {chosen}")).succeeded().stdout;
     assert!(table.contains(name) && table.contains("names it"), "a table for people: {table}");
-    folder.run("adapters --adapter nosuch").failed(1, &["nosuch", "found", name]);
+    folder.run("adapters --adapter nosuch").failed(2, &["nosuch", "known", name]);
     let solve = "solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy";
-    folder.run(&format!("{solve} --adapter nosuch")).failed(1, &["nosuch", name]);
+    folder.run(&format!("{solve} --adapter nosuch")).failed(2, &["nosuch", name]);
     assert!(!folder.path("x.npy").exists(), "nothing is written");
 }
 

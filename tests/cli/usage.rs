@@ -56,7 +56,7 @@ fn arrays_that_do_not_fit_are_refused() {
     costate::io::write_npy(folder.path("x0.npy"), ndarray::Array2::<f32>::zeros((7, 3)).view()).unwrap();
     folder.run(SOLVE).failed(2, &["x0.npy", "[7, 3]", "[batch, 2]"]);
     costate::io::write_npy(folder.path("x0.npy"), ndarray::Array2::<f32>::zeros((6, 2)).view()).unwrap();
-    folder.run(&format!("{GRADIENT} --targets y.npy")).failed(2, &["targets", "[1, 7, 2]", "[1, 6, 2]"]);
+    folder.run(&format!("{GRADIENT} --targets y.npy")).failed(2, &["y.npy", "[1, 7, 2]", "[1, 6, 2]"]);
     assert_eq!(folder.entries(), before, "nothing is written");
 }
 

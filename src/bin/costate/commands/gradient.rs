@@ -1,7 +1,7 @@
 //! `costate gradient`: the gradient of the loss, or a vector-Jacobian product.
 
-use costate::Result;
 use costate::io::{read_npy3, write_gradient};
+use costate::{Error, Result};
 
 use super::report::RunReport;
 use super::{Outcome, given, input, planned_batch, problem, show_plan};
@@ -17,11 +17,21 @@ pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
         let (gpu, ode) = problem(&config, global)?;
         return show_plan(global, &gpu, &ode, batch, ode.memory_plan(batch)?);
     }
-    config.grid()?;
+    let times = config.grid()?.saves().len();
     let (theta, x0) = input(&config, &args.problem)?;
     let out = given(args.out.as_deref(), "--out")?;
     let path = args.cotangents.as_deref().or(args.targets.as_deref());
-    let observations = read_npy3(given(path, "--targets")?)?;
+    let path = given(path, "--targets")?;
+    let observations = read_npy3(path)?;
+    let expected = [times, x0.nrows(), x0.ncols()];
+    if observations.shape() != expected {
+        return Err(Error::Shape {
+            what: path.display().to_string(),
+            found: format!("{:?}", observations.shape()),
+            expected: format!("[time, batch, dim] = {expected:?}"),
+            remedy: "give one value per save time, trajectory and component".into(),
+        });
+    }
     output::check_file(out)?;
     let (gpu, ode) = problem(&config, global)?;
     let gradient = if args.cotangents.is_some() {
