@@ -65,7 +65,7 @@ fn limits() -> impl Strategy<Value = Caps> {
 }
 
 /// Slots that a dispatch sees window by window: they may be larger than one binding.
-const WINDOWED: [Slot; 2] = [Slot::Observed, Slot::Stored];
+const WINDOWED: [Slot; 3] = [Slot::Observed, Slot::Stored, Slot::Anchors];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
@@ -85,8 +85,14 @@ proptest! {
                 prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
                 prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);
                 let steps = (problem.steps * problem.saves) as u64;
-                let stored = if problem.adjoint == Adjoint::Stored { steps * state } else { 0 };
-                prop_assert_eq!(plan.bytes(Slot::Stored), stored);
+                let root = (1..=steps).find(|k| k * k >= steps).unwrap_or(0);
+                let (stored, anchors) = match problem.adjoint {
+                    Adjoint::Stored => (steps, 0),
+                    Adjoint::Checkpointed => (root, steps.div_ceil(root)),
+                    _ => (0, 0),
+                };
+                prop_assert_eq!(plan.bytes(Slot::Stored), stored * state);
+                prop_assert_eq!(plan.bytes(Slot::Anchors), anchors * state);
             }
             Err(Error::LimitExceeded { what, needed, limit, adapter, remedy }) => {
                 let number = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u64>().ok());

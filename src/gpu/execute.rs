@@ -34,7 +34,7 @@ pub(crate) fn execute(arena: &mut Arena, programs: &[&Program], windows: &impl W
     for command in programs.iter().flat_map(|p| &p.commands) {
         match command {
             Command::Clear(slot) => recorder.clear(*slot)?,
-            Command::Copy { from, to, offset, bytes } => recorder.copy(*from, *to, *offset, *bytes)?,
+            Command::Copy { from, to, bytes } => recorder.copy(*from, *to, *bytes)?,
             Command::Window(index) => recorder.window(*index, windows)?,
             Command::Dispatch(dispatch) => recorder.dispatch(dispatch)?,
         }
@@ -56,9 +56,9 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    fn copy(&mut self, from: Slot, to: Slot, offset: u64, bytes: u64) -> Result<()> {
-        let (from, to) = (self.arena.buffer(from)?.clone(), self.arena.buffer(to)?.clone());
-        self.encoder().copy_buffer_to_buffer(&from, 0, &to, offset, Some(bytes));
+    fn copy(&mut self, from: (Slot, u64), to: (Slot, u64), bytes: u64) -> Result<()> {
+        let (source, target) = (self.arena.buffer(from.0)?.clone(), self.arena.buffer(to.0)?.clone());
+        self.encoder().copy_buffer_to_buffer(&source, from.1, &target, to.1, Some(bytes));
         Ok(())
     }
 

@@ -24,8 +24,11 @@ pub enum Slot {
     Observed,
     /// Per trajectory: 0, or what went wrong and at which step, `[stride]`.
     Status,
-    /// Stored adjoint only: the state before every step, `[N, dim, stride]`.
+    /// The state before every step of the segment that the reverse pass walks through, `[segment, dim, stride]`. With the
+    /// stored adjoint that segment is the whole grid.
     Stored,
+    /// Checkpointed adjoint only: the state before every segment, `[segments, dim, stride]`.
+    Anchors,
     /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
     Scratch,
     /// Squares of weights for `outer_product`.
@@ -54,7 +57,7 @@ pub enum Slot {
 
 /// Every byte that a run keeps on the device, known before anything is allocated.
 ///
-/// Only [`Slot::Stored`] depends on the number of steps.
+/// Only [`Slot::Stored`] and [`Slot::Anchors`] depend on the number of steps.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {
     entries: Vec<(Slot, u64)>,

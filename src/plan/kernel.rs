@@ -40,6 +40,7 @@ pub(crate) struct StepKernel {
     pub field: Mlp,
     pub stages: u32,
     pub lane: Lane,
+    /// `Stored` if states are stored or come from storage, `Backsolve` if they are reconstructed, `None` if neither.
     pub adjoint: Option<Adjoint>,
 }
 

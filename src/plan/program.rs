@@ -42,11 +42,10 @@ pub(crate) struct Dispatch {
 pub(crate) enum Command {
     /// Fill a buffer with zeros.
     Clear(Slot),
-    /// Copy `bytes` from the start of one buffer into another at `offset`.
+    /// Copy `bytes` from one buffer, from an offset on, into another at an offset.
     Copy {
-        from: Slot,
-        to: Slot,
-        offset: u64,
+        from: (Slot, u64),
+        to: (Slot, u64),
         bytes: u64,
     },
     /// Make the steps of window `index` the ones that kernels see.
@@ -65,8 +64,8 @@ impl Program {
         self.commands.push(Command::Clear(slot));
     }
 
-    pub(crate) fn copy(&mut self, from: Slot, to: Slot, bytes: u64) {
-        self.commands.push(Command::Copy { from, to, offset: 0, bytes });
+    pub(crate) fn copy(&mut self, from: (Slot, u64), to: (Slot, u64), bytes: u64) {
+        self.commands.push(Command::Copy { from, to, bytes });
     }
 
     pub(crate) fn dispatch(

@@ -44,6 +44,8 @@ pub(crate) struct Shape {
     /// Number of save times.
     pub saves: u32,
     pub steps: u64,
+    /// Steps of one segment: of the part of the grid whose states are stored at a time.
+    pub segment: u64,
     /// Trajectories of one forward dispatch.
     pub forward_tile: u32,
     /// Steps of one forward dispatch, at most.
@@ -70,7 +72,8 @@ impl Shape {
         let (dim, saves) = (field.dim() as u64, spec.grid.saves().len() as u64);
         let state_bytes = dim.saturating_mul(stride * 4);
         let limits = Limits { spec, caps, state_bytes, group };
-        let stored_steps = limits.check()?;
+        let segment = segment(spec);
+        let stored_steps = limits.check(segment)?;
 
         let trips = Trips::new(&layout, field.dim(), stages, lane, spec.adjoint == Some(Adjoint::Backsolve));
         let worst = if spec.adjoint.is_some() { trips.reverse_step } else { trips.forward_step };
@@ -104,6 +107,7 @@ impl Shape {
             parameters: word(field.parameter_count() as u64, "parameters")?,
             saves: word(saves, "save times")?,
             steps: spec.grid.steps() as u64,
+            segment,
             forward_tile: word(forward_tile, "trajectories")?,
             forward_steps,
             reverse_tile: word(reverse_tile, "trajectories")?,
@@ -112,6 +116,11 @@ impl Shape {
             window_slots: word((caps.max_binding / state_bytes).min(saves), "save times")?,
             layout,
         })
+    }
+
+    /// Number of segments.
+    pub(crate) fn segments(&self) -> u64 {
+        self.steps.div_ceil(self.segment)
     }
 
     /// Values of a state-like buffer, `[dim, stride]`.
@@ -150,6 +159,15 @@ fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     check_times(&spec.grid, spec.field.time_input())
 }
 
+/// Steps whose states are stored at a time: √N balances them against the anchors.
+fn segment(spec: &Spec) -> u64 {
+    let steps = spec.grid.steps() as u64;
+    match spec.adjoint {
+        Some(Adjoint::Checkpointed) => steps.isqrt() + u64::from(steps.isqrt().pow(2) < steps),
+        _ => steps,
+    }
+}
+
 /// The limits that depend on the size of the state.
 struct Limits<'a> {
     spec: &'a Spec,
@@ -160,7 +178,7 @@ struct Limits<'a> {
 
 impl Limits<'_> {
     /// Checks them; returns how many stored states one binding holds.
-    fn check(&self) -> Result<u64> {
+    fn check(&self, segment: u64) -> Result<u64> {
         let (caps, batch) = (self.caps, self.spec.batch);
         let fits = |bytes: u64| {
             // The largest batch whose padded state keeps the limit.
@@ -175,17 +193,14 @@ impl Limits<'_> {
         let observed = format!("the observations [time, dim, batch] of {batch} trajectories at {saves} times");
         let remedy = format!("use a batch of at most {}, or fewer save times", fits(caps.max_buffer / saves));
         limit(caps, &observed, saves.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
-        if self.spec.adjoint != Some(Adjoint::Stored) {
-            return Ok(u64::MAX);
-        }
-        let steps = self.spec.grid.steps() as u64;
-        let stored = format!("storing {steps} states of {batch} trajectories");
+        let Some(adjoint) = self.spec.adjoint.filter(|a| a.is_exact()) else { return Ok(u64::MAX) };
+        let stored = format!("storing {segment} states of {batch} trajectories");
         let remedy = format!(
-            "use the backsolve adjoint, a batch of at most {}, or at most {} steps",
-            fits(caps.max_buffer / steps),
-            caps.max_buffer / self.state_bytes
+            "use the {} adjoint, or a batch of at most {}",
+            if adjoint == Adjoint::Stored { "checkpointed or backsolve" } else { "backsolve" },
+            fits(caps.max_buffer / segment),
         );
-        limit(caps, &stored, steps.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
+        limit(caps, &stored, segment.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
         Ok((caps.max_binding / self.state_bytes).max(1))
     }
 }

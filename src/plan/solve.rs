@@ -86,25 +86,16 @@ impl Plan {
         program
     }
 
-    /// From the initial states to t1.
+    /// From the initial states to t1. The checkpointed adjoint keeps the state before each segment on the way.
     pub(crate) fn forward(&self, observe: Observe) -> Result<Program> {
         let mut program = Program::default();
-        program.copy(Slot::Initial, Slot::State, self.shape.state_bytes());
-        let kernel = Arc::new(Kernel::StepForward(StepKernel {
-            // The forward kernel only differs by whether states are stored.
-            adjoint: self.spec.adjoint.filter(|a| *a == Adjoint::Stored),
-            ..self.step_kernel()
-        }));
-        for chunk in chunks(&self.spec.grid, self.shape.forward_steps, self.shape.window_slots) {
-            program.commands.push(Command::Window(chunk.first / WINDOW));
-            for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
-                let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
-                bindings.extend([self.observed(&chunk), Slot::Status.into()]);
-                bindings.extend(self.stored(&chunk));
-                let call = StepCall { residual: observe as u32, ..self.step_call(&chunk, tile.first)? };
-                let flops = self.step_flops(&chunk, tile.count);
-                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+        let bytes = self.shape.state_bytes();
+        program.copy((Slot::Initial, 0), (Slot::State, 0), bytes);
+        for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
+            if self.checkpointed() {
+                program.copy((Slot::State, 0), (Slot::Anchors, number as u64 * bytes), bytes);
             }
+            self.forward_segment(&mut program, &segment, observe)?;
         }
         Ok(program)
     }
@@ -114,8 +105,67 @@ impl Plan {
         let mut program = Program::default();
         program.clear(Slot::Adjoint);
         program.clear(Slot::Partials);
+        let bytes = self.shape.state_bytes();
+        let segments = self.segments(self.shape.reverse_steps);
+        let again = self.segments(self.shape.forward_steps);
+        for (number, segment) in segments.iter().enumerate().rev() {
+            // The states of the last segment are still there from the forward pass.
+            if self.checkpointed() && number + 1 < segments.len() {
+                program.copy((Slot::Anchors, number as u64 * bytes), (Slot::State, 0), bytes);
+                self.forward_segment(&mut program, &again[number], Observe::Nothing)?;
+            }
+            self.reverse_segment(&mut program, segment)?;
+        }
+        let slices = self.shape.slices();
+        let parameters = u64::from(self.shape.parameters);
+        reduce(&mut program, &self.caps, Slot::Partials, slices, parameters, 0, Slot::Gradient, 0)?;
+        Ok(program)
+    }
+
+    fn checkpointed(&self) -> bool {
+        self.spec.adjoint == Some(Adjoint::Checkpointed)
+    }
+
+    /// The dispatches of each segment: at most `most` steps in one.
+    fn segments(&self, most: u64) -> Vec<Vec<Chunk>> {
+        let segment = self.shape.segment;
+        let mut segments: Vec<Vec<Chunk>> = Vec::new();
+        for chunk in chunks(&self.spec.grid, most, segment, self.shape.window_slots) {
+            let number = usize::try_from(chunk.first as u64 / segment).unwrap_or(usize::MAX);
+            if number == segments.len() {
+                segments.push(Vec::new());
+            }
+            segments[number].push(chunk);
+        }
+        segments
+    }
+
+    /// Advances the state through a segment.
+    fn forward_segment(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+        let kernel = Arc::new(Kernel::StepForward(StepKernel {
+            // Reconstruction is a matter of the way back.
+            adjoint: self.step_kernel().adjoint.filter(|a| *a == Adjoint::Stored),
+            ..self.step_kernel()
+        }));
+        for chunk in segment {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
+                let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
+                bindings.extend([self.observed(chunk), Slot::Status.into()]);
+                bindings.extend(self.stored(chunk));
+                let call = StepCall { residual: observe as u32, ..self.step_call(chunk, tile.first)? };
+                let flops = self.step_flops(chunk, tile.count);
+                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks back through a segment. Mirror of [`Self::forward_segment`].
+    fn reverse_segment(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
         let kernel = Arc::new(Kernel::StepReverse(self.step_kernel()));
-        for chunk in chunks(&self.spec.grid, self.shape.reverse_steps, self.shape.window_slots).iter().rev() {
+        let lanes = self.shape.lane.trajectories;
+        for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
                 let mut bindings: Vec<Binding> =
@@ -123,7 +173,6 @@ impl Plan {
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
                 bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
                 bindings.extend(self.stored(chunk));
-                let lanes = self.shape.lane.trajectories;
                 let call = StepCall {
                     rows: self.shape.rows / lanes,
                     tile: tile.count / lanes,
@@ -133,14 +182,11 @@ impl Plan {
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
                 let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(tile.count);
                 if used > 0 {
-                    self.outer_product(&mut program, used)?;
+                    self.outer_product(program, used)?;
                 }
             }
         }
-        let slices = self.shape.slices();
-        let parameters = u64::from(self.shape.parameters);
-        reduce(&mut program, &self.caps, Slot::Partials, slices, parameters, 0, Slot::Gradient, 0)?;
-        Ok(program)
+        Ok(())
     }
 
     /// Mean squared error of the residuals, and the factor that makes cotangents of them.
@@ -217,7 +263,8 @@ impl Plan {
             field: self.spec.field.clone(),
             stages: self.shape.stages,
             lane: self.shape.lane,
-            adjoint: self.spec.adjoint,
+            // For the kernels a checkpointed segment is a stored one.
+            adjoint: self.spec.adjoint.map(|a| if a.is_exact() { Adjoint::Stored } else { a }),
         }
     }
 
@@ -256,9 +303,9 @@ impl Plan {
 
     fn stored(&self, chunk: &Chunk) -> Option<Binding> {
         let bytes = self.shape.state_bytes();
-        (self.spec.adjoint == Some(Adjoint::Stored)).then(|| Binding {
+        self.spec.adjoint.filter(|a| a.is_exact()).map(|_| Binding {
             slot: Slot::Stored,
-            offset: chunk.first as u64 * bytes,
+            offset: chunk.first as u64 % self.shape.segment * bytes,
             // A binding may not be empty.
             bytes: Some(chunk.count.max(1) as u64 * bytes),
         })
@@ -286,8 +333,11 @@ fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     memory.add(Slot::Gradient, parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
     memory.add(Slot::Drift, u64::from(shape.stride));
-    if adjoint == Adjoint::Stored {
-        memory.add(Slot::Stored, shape.steps * shape.state_values());
+    if adjoint.is_exact() {
+        memory.add(Slot::Stored, shape.segment * shape.state_values());
+    }
+    if adjoint == Adjoint::Checkpointed {
+        memory.add(Slot::Anchors, shape.segments() * shape.state_values());
     }
     let window = u64::from(shape.window_slots) * shape.state_values();
     let loss_rows = u64::from(shape.saves).div_ceil(u64::from(shape.window_slots)) * window.div_ceil(PARTIAL_RUN);
@@ -305,7 +355,7 @@ fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
 pub(super) fn check_memory(memory: &MemoryPlan, caps: &Caps) -> Result<()> {
     for &(slot, bytes) in memory.entries() {
         let allowed = match slot {
-            Slot::Observed | Slot::Stored => caps.max_buffer,
+            Slot::Observed | Slot::Stored | Slot::Anchors => caps.max_buffer,
             _ => caps.max_binding.min(caps.max_buffer),
         };
         let remedy = "use a smaller batch, fewer save times or narrower layers";

@@ -15,10 +15,11 @@ pub(crate) struct Chunk {
     pub outer_slot: u32,
 }
 
-/// Cuts the grid: no chunk has more than `most` steps, crosses a schedule window, or touches observations of two
-/// windows of `window_slots`.
-pub(crate) fn chunks(grid: &TimeGrid, most: u64, window_slots: u32) -> Vec<Chunk> {
+/// Cuts the grid: no chunk has more than `most` steps, crosses a schedule window or a multiple of `segment` steps, or
+/// touches observations of two windows of `window_slots`.
+pub(crate) fn chunks(grid: &TimeGrid, most: u64, segment: u64, window_slots: u32) -> Vec<Chunk> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
+    let segment = usize::try_from(segment).unwrap_or(usize::MAX).max(1);
     let window_slots = window_slots.max(1) as usize;
     let saves = grid.saves();
     let at_start = saves[0] == 0;
@@ -30,7 +31,8 @@ pub(crate) fn chunks(grid: &TimeGrid, most: u64, window_slots: u32) -> Vec<Chunk
         chunks.push(Chunk { first: 0, count: 0, slot_base: 0, outer_slot: 0 });
     }
     while first < grid.steps() {
-        let mut end = (first + most).min((first / WINDOW + 1) * WINDOW).min(grid.steps());
+        let cut = |length: usize| (first / length + 1).saturating_mul(length);
+        let mut end = first.saturating_add(most).min(cut(WINDOW)).min(cut(segment)).min(grid.steps());
         // Observations of this chunk: those at boundaries in (first, end], and t0's in the first chunk.
         let from = if first == 0 && !apart { 0 } else { saves.partition_point(|&s| s <= first) };
         // Past the last observation the last window stays bound.
@@ -58,6 +60,7 @@ mod tests {
         #[test]
         fn chunks_cover_the_grid_once_and_keep_their_bounds(
             per in 1_usize..40, saves in 1_usize..60, most in 1_u64..3000, window in 1_u32..8, from_start: bool, rest: bool,
+            segment in 1_u64..200,
         ) {
             let mut times: Vec<f64> = (1..=saves).map(|i| i as f64).collect();
             if from_start {
@@ -67,10 +70,12 @@ mod tests {
             let grid = TimeGrid::with_steps(0.0, &times, t1, per).expect("a valid grid");
             let mut next = 0;
             let mut seen = 0;
-            for chunk in chunks(&grid, most, window) {
+            for chunk in chunks(&grid, most, segment, window) {
                 prop_assert_eq!(chunk.first, next);
                 prop_assert!((chunk.slot_base as usize) < grid.saves().len(), "an empty window");
                 prop_assert!(chunk.count as u64 <= most);
+                let last = (chunk.first + chunk.count.max(1) - 1) as u64;
+                prop_assert_eq!(chunk.first as u64 / segment, last / segment);
                 prop_assert!(chunk.count > 0 || (chunk.outer_slot == 0 && window == 1), "an empty chunk {:?}", chunk);
                 prop_assert_eq!(chunk.first / WINDOW, (chunk.first + chunk.count.max(1) - 1) / WINDOW);
                 next += chunk.count;

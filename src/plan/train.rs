@@ -4,7 +4,7 @@ use super::buffers::Slot;
 use super::caps::Caps;
 use super::fold::fold;
 use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
-use super::program::{Binding, Command, Program};
+use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
 use super::shape::{Spec, Unit, limit};
 use super::solve::{Observe, Plan, check_memory, summary};
@@ -101,7 +101,7 @@ impl TrainPlan {
         program.dispatch(self.optimizer.clone(), bindings, groups, &iteration.update, 8 * parameters);
         let bytes = summary::LEN as u64 * 4;
         let offset = iteration.number % HISTORY * bytes;
-        program.commands.push(Command::Copy { from: Slot::Summary, to: Slot::History, offset, bytes });
+        program.copy((Slot::Summary, 0), (Slot::History, offset), bytes);
         Ok(program)
     }
 

@@ -184,6 +184,12 @@ impl Session {
         let reverse = match self.plan.spec.adjoint {
             None => 0,
             Some(Adjoint::Stored) => forward,
+            // The last segment need not run again.
+            Some(Adjoint::Checkpointed) => {
+                let shape = &self.plan.shape;
+                let again = (shape.segments() - 1) * shape.segment;
+                forward + again * u64::from(shape.stages)
+            }
             Some(Adjoint::Backsolve) => 2 * forward,
         };
         Ok(Report {

@@ -33,7 +33,7 @@ pub struct Gradient {
 
 /// The gradient of the loss that `seed` describes, with respect to θ and x0.
 ///
-/// With [`Adjoint::Stored`] this is the exact gradient of the computed loss. With [`Adjoint::Backsolve`] every
+/// With [`Adjoint::Stored`] and [`Adjoint::Checkpointed`] this is the exact gradient of the computed loss. With [`Adjoint::Backsolve`] every
 /// `x_n` is replaced by `x̂_n = Φ_{−h}(t_{n+1}, x̂_{n+1})`, starting at the exact `x_N`; the adjoint steps are the same.
 /// The cotangent of an observation is made from the state of the forward pass in both cases.
 ///
@@ -55,7 +55,8 @@ pub fn gradient(
     let mut sources = Vec::with_capacity(x0.nrows());
     for (x0, saved) in x0.rows().into_iter().zip(states.axis_iter_mut(Axis(1))) {
         sources.push(match adjoint {
-            Adjoint::Stored => {
+            // Running a segment again gives the same states: for the twin there is no difference.
+            Adjoint::Stored | Adjoint::Checkpointed => {
                 let mut kept = Vec::with_capacity(grid.times().len());
                 forward(tableau, field, grid, x0.to_vec(), saved, |x| kept.push(x.to_vec()));
                 Source::Stored(kept)

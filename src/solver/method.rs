@@ -81,7 +81,7 @@ impl Method {
     }
 }
 
-/// How the gradient finds the states of the forward pass again. Both give the discrete gradient: that of the
+/// How the gradient finds the states of the forward pass again. All give the discrete gradient: that of the
 /// computed loss, not a discretisation of the continuous adjoint equation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
@@ -90,6 +90,9 @@ pub enum Adjoint {
     /// Keep the state of every step. Exact; memory grows with the number of steps.
     #[default]
     Stored,
+    /// Keep one state every ⌈√N⌉ steps, and run each segment again, storing its states, before going back through it.
+    /// Exact, since a segment run again gives the same bits; memory grows with √N, for one more forward pass.
+    Checkpointed,
     /// Reconstruct the states by stepping with `−h` from x(t1). Memory does not grow with the number of steps, but the
     /// reconstruction drifts as `O(h^r)` with the tableau's reversal order r, and on a field that contracts at rate μ
     /// rounding grows as `e^{μ(t1−t0)}`: look at the reported reconstruction error.
@@ -98,13 +101,23 @@ pub enum Adjoint {
 
 impl Adjoint {
     /// Every adjoint.
-    pub const ALL: [Self; 2] = [Self::Stored, Self::Backsolve];
+    pub const ALL: [Self; 3] = [Self::Stored, Self::Checkpointed, Self::Backsolve];
+
+    /// True if the states going back are the very states of the forward pass.
+    #[must_use]
+    pub const fn is_exact(self) -> bool {
+        match self {
+            Self::Stored | Self::Checkpointed => true,
+            Self::Backsolve => false,
+        }
+    }
 
     /// The name used in run files.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::Stored => "stored",
+            Self::Checkpointed => "checkpointed",
             Self::Backsolve => "backsolve",
         }
     }

@@ -156,7 +156,7 @@ fn a_reconstruction_is_reported_and_warned_about() {
     let [largest, mean] = ["max_abs", "mean_abs"].map(|key| report["reconstruction"][key].as_f64().unwrap());
     assert!(largest >= mean && mean > 1e-6, "Euler drifts: {report}");
     assert_eq!(report["reconstruction"]["bit_exact"], false);
-    for word in ["warning: ", "1e-6", "stored"] {
+    for word in ["warning: ", "1e-6", "checkpointed"] {
         assert!(ran.stderr.iter().any(|l| l.contains(word)), "'{word}' should be in {:?}", ran.stderr);
     }
     folder.file("run.toml", &format!("{EULER}adjoint = \"backsolve\"\nreconstruction_tolerance = 1.0\n"));

@@ -104,7 +104,7 @@ Keys of a run description (paths are relative to its folder):
   step                       longest step: intervals between save times are split equally; or
   steps                      number of equal steps per interval
   save_at                    save times ([t1]); train has them from the data
-  adjoint                    stored or backsolve (stored)
+  adjoint                    stored, checkpointed or backsolve (stored)
   reconstruction_tolerance   how far reconstructed initial states may be off (1e-3)
 
 [loss]

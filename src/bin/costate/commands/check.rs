@@ -123,7 +123,7 @@ fn compare(gpu: &Gpu, ode: &NeuralOde, sample: &Sample, tolerance: f64, seed: u6
         Line::new("device dJ/dx0 vs f64", relative(&own.x0, &want.x0), GRADIENT * walk),
     ];
 
-    let exact = if ode.adjoint() == Adjoint::Stored { want } else { twin.gradient(Adjoint::Stored)? };
+    let exact = if ode.adjoint().is_exact() { want } else { twin.gradient(Adjoint::Stored)? };
     let Slopes { theta: along_theta, x0: along_x0 } = twin.slopes(seed)?;
     lines.push(Line::new("f64 dJ/dθ vs differences", along_theta.mismatch(&exact.theta), DIFFERENCES));
     lines.push(Line::new("f64 dJ/dx0 vs differences", along_x0.mismatch(exact.x0.iter()), DIFFERENCES));
@@ -148,7 +148,7 @@ fn reconstruction(
 ) -> Result<Vec<Line>> {
     const AGAINST: &str = "stored vs backsolve dJ/dθ";
     const DRIFT: &str = "reconstruction error";
-    let stores = ode.adjoint() == Adjoint::Stored;
+    let stores = ode.adjoint().is_exact();
     let other = if stores { Adjoint::Backsolve } else { Adjoint::Stored };
     let builder = NeuralOde::builder(ode.field().clone(), ode.grid().clone()).method(ode.method()).adjoint(other);
     let other = match gradient(&builder.build(gpu)?, sample) {

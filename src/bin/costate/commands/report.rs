@@ -150,7 +150,7 @@ pub(super) fn drift(max_abs: f32, tolerance: f64) -> Option<String> {
     (!within).then(|| {
         format!(
             "the reconstructed initial states are off by {max_abs:.2e}, more than reconstruction_tolerance = \
-             {tolerance:e}, and the gradient is wrong by about as much; use adjoint = \"stored\", a smaller step or a \
+             {tolerance:e}, and the gradient is wrong by about as much; use adjoint = \"checkpointed\", a smaller step or a \
              method of higher order"
         )
     })

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use costate::io::{Standardiser, write_atomically};
 use costate::train::{Record, TrainOptions, Trainer};
-use costate::{Adjoint, Gpu, Result};
+use costate::{Gpu, Result};
 use ndarray::Axis;
 use serde::Serialize;
 
@@ -65,7 +65,7 @@ impl<'a> Results<'a> {
         let records = &trained.records;
         let steps = trainer.grid().steps();
         let work = options.batch as f64 * steps as f64 * records.len() as f64;
-        let reconstruction = (options.adjoint != Adjoint::Stored).then(|| reconstruction(records)).flatten();
+        let reconstruction = (!options.adjoint.is_exact()).then(|| reconstruction(records)).flatten();
         let tolerance = run.config.solve.reconstruction_tolerance;
         let drift = reconstruction.as_ref().and_then(|r| report::drift(r.max_abs, tolerance));
         Self {
