@@ -17,8 +17,6 @@ use costate::{Activation, Adjoint, Error, Init, Method, Result};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
-pub(crate) use build::{OptimiserSetting, ScheduleSetting};
-
 /// A whole run description.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -8,13 +8,13 @@ use std::path::PathBuf;
 use std::time::Instant;
 
 use costate::io::{Series, Standardiser, read_parameters};
-use costate::train::{DataSet, Optimizer, Record, Schedule, Steps, TrainOptions, Trainer};
+use costate::train::{DataSet, Record, Steps, TrainOptions, Trainer};
 use costate::{Error, Gpu, Mlp, Parameters, Result};
 use ndarray::Axis;
 
 use super::{Outcome, request};
 use crate::cli::{Global, Train};
-use crate::config::{Config, OptimiserSetting, ScheduleSetting};
+use crate::config::Config;
 use crate::output;
 use evaluation::Evaluation;
 use progress::Progress;
@@ -157,16 +157,9 @@ impl Run {
             batch: train.batch.unwrap_or(series * (times - window + 1)),
             window,
             iterations: train.iterations as u64,
-            optimizer: match train.optimiser() {
-                OptimiserSetting::Adam { beta1, beta2, epsilon } => Optimizer::Adam { beta1, beta2, epsilon },
-                OptimiserSetting::Sgd { momentum } => Optimizer::Sgd { momentum },
-            },
+            optimizer: train.optimiser(),
             learning_rate: train.learning_rate,
-            schedule: match train.schedule() {
-                ScheduleSetting::Constant => Schedule::Constant,
-                ScheduleSetting::Cosine(final_rate) => Schedule::Cosine { final_rate },
-                ScheduleSetting::Exponential(final_rate) => Schedule::Exponential { final_rate },
-            },
+            schedule: train.schedule(),
             weight_decay: train.weight_decay,
             clip_norm: train.clip_norm,
             seed: train.seed,

@@ -3,40 +3,11 @@
 use std::path::Path;
 
 use costate::io::Series;
+use costate::train::{Optimizer, Schedule};
 use costate::{Error, Mlp, Result, TimeGrid};
 use ndarray::{Axis, Slice};
 
 use super::{Activations, Config, Data, OptimiserName, Output, ScheduleName, Solve, Train};
-
-/// An optimiser with its settings.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum OptimiserSetting {
-    /// Kingma & Ba 2015.
-    Adam {
-        /// Decay of the mean of the gradients, default 0.9.
-        beta1: f64,
-        /// Decay of the mean of their squares, default 0.999.
-        beta2: f64,
-        /// Added to the root of the latter, default 1e-8.
-        epsilon: f64,
-    },
-    /// Gradient descent.
-    Sgd {
-        /// Share of the previous update that is kept, default 0.
-        momentum: f64,
-    },
-}
-
-/// How the learning rate goes on from its first value.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub(crate) enum ScheduleSetting {
-    /// It stays.
-    Constant,
-    /// Half a cosine to the value given, default 0.
-    Cosine(f64),
-    /// The same factor at every iteration, to the value given.
-    Exponential(f64),
-}
 
 impl Config {
     /// The field.
@@ -173,24 +144,24 @@ impl Solve {
 
 impl Train {
     /// The optimiser; what is not given has its usual value.
-    pub(crate) fn optimiser(&self) -> OptimiserSetting {
+    pub(crate) fn optimiser(&self) -> Optimizer {
         match self.optimiser {
-            OptimiserName::Adam => OptimiserSetting::Adam {
+            OptimiserName::Adam => Optimizer::Adam {
                 beta1: self.beta1.unwrap_or(0.9),
                 beta2: self.beta2.unwrap_or(0.999),
                 epsilon: self.epsilon.unwrap_or(1e-8),
             },
-            OptimiserName::Sgd => OptimiserSetting::Sgd { momentum: self.momentum.unwrap_or(0.0) },
+            OptimiserName::Sgd => Optimizer::Sgd { momentum: self.momentum.unwrap_or(0.0) },
         }
     }
 
     /// The course of the learning rate.
-    pub(crate) fn schedule(&self) -> ScheduleSetting {
-        let last = self.final_learning_rate.unwrap_or(0.0);
+    pub(crate) fn schedule(&self) -> Schedule {
+        let final_rate = self.final_learning_rate.unwrap_or(0.0);
         match self.schedule {
-            ScheduleName::Constant => ScheduleSetting::Constant,
-            ScheduleName::Cosine => ScheduleSetting::Cosine(last),
-            ScheduleName::Exponential => ScheduleSetting::Exponential(last),
+            ScheduleName::Constant => Schedule::Constant,
+            ScheduleName::Cosine => Schedule::Cosine { final_rate },
+            ScheduleName::Exponential => Schedule::Exponential { final_rate },
         }
     }
 }

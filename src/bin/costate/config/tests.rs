@@ -4,6 +4,8 @@
 
 use std::path::Path;
 
+use costate::train::{Optimizer, Schedule};
+
 use super::*;
 
 const FIELD: &str = "[field]\nstate = 2\nhidden = [64, 32]\n";
@@ -98,8 +100,8 @@ fn training_is_described() {
     assert_eq!(data.file, Path::new("folder/d/x.csv"));
     assert_eq!((data.scale, data.window, data.stride), (Scale::LogStandardise, Some(10), 2));
     assert_eq!((train.batch, train.iterations, train.seed, train.report_every), (Some(16), 300, 7, 100));
-    assert_eq!(train.optimiser(), OptimiserSetting::Adam { beta1: 0.8, beta2: 0.999, epsilon: 1e-8 });
-    assert_eq!(train.schedule(), ScheduleSetting::Cosine(1e-4));
+    assert_eq!(train.optimiser(), Optimizer::Adam { beta1: 0.8, beta2: 0.999, epsilon: 1e-8 });
+    assert_eq!(train.schedule(), Schedule::Cosine { final_rate: 1e-4 });
     assert_eq!(train.init, Init::Normal(0.1));
     assert_eq!(train.weights.as_deref(), Some(Path::new("folder/w.safetensors")));
     assert_eq!(config.output.folder(), Path::new("folder/out"));
@@ -182,8 +184,8 @@ fn training_settings_that_would_be_ignored_are_refused() {
     }
     let sgd = parse(&train("optimiser = \"sgd\"\nmomentum = 0.9\nschedule = \"cosine\"")).unwrap();
     let (setting, schedule) = sgd.train.map(|t| (t.optimiser(), t.schedule())).unwrap();
-    assert_eq!(setting, OptimiserSetting::Sgd { momentum: 0.9 });
-    assert_eq!(schedule, ScheduleSetting::Cosine(0.0));
+    assert_eq!(setting, Optimizer::Sgd { momentum: 0.9 });
+    assert_eq!(schedule, Schedule::Cosine { final_rate: 0.0 });
 }
 
 #[test]
