@@ -14,7 +14,8 @@ pub(crate) enum WeightFetch {
     /// Every lane loads the same value.
     Uniform,
     /// Lane `l` of 8 loads value `8 c + l`, the others get it by subgroup broadcast. On llvmpipe a load costs the same
-    /// whether the lanes want one value or eight.
+    /// whether the lanes want one value or eight. A workgroup is one subgroup then, so that an invocation's index in the
+    /// one is its index in the other; taken for software adapters with subgroups of 8 only, where the tests run.
     Broadcast8,
 }
 

@@ -43,8 +43,9 @@ pub(crate) fn trajectories(
     learned: &[Vec<(f64, f64)>],
     labels: [&str; 2],
 ) -> Result<()> {
-    let mut curves: Vec<Curve> = learned.iter().map(|t| Curve::new(Mark::Line, colour(1), thin(t))).collect();
-    curves.extend(observed.iter().map(|t| Curve::new(Mark::Dots, colour(0), thin(t))));
+    // The model on top: where observations lie dense they would hide it.
+    let mut curves: Vec<Curve> = observed.iter().map(|t| Curve::new(Mark::Dots, colour(0), thin(t))).collect();
+    curves.extend(learned.iter().map(|t| Curve::new(Mark::Line, colour(1), thin(t))));
     Figure {
         title: title.to_owned(),
         x: Axis::linear(labels[0]),
