@@ -7,7 +7,7 @@ use wgpu::{BufferDescriptor, BufferUsages};
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use crate::plan::{Binding, Kernel, MemoryPlan, Slot};
+use crate::plan::{Binding, Kernel, MemoryPlan, Plan, Slot};
 
 /// Bind groups kept before the cache is emptied: a long stored run has one per window.
 const MAX_BIND_GROUPS: usize = 4096;
@@ -25,8 +25,18 @@ pub(crate) struct Arena {
 }
 
 impl Arena {
-    /// Creates every buffer of the plan, filled with zeros.
-    pub(crate) fn new(gpu: &Gpu, memory: &MemoryPlan) -> Result<Self> {
+    /// Creates every buffer of the plan, filled with zeros, and uploads the tables that follow from the field's shape.
+    pub(crate) fn for_plan(gpu: &Gpu, plan: &Plan) -> Result<Self> {
+        let arena = Self::new(gpu, &plan.memory)?;
+        let (layout, field) = (&plan.shape.layout, &plan.spec.field);
+        arena.upload(Slot::PackTable, &layout.pack_table(field))?;
+        if plan.spec.adjoint.is_some() {
+            arena.upload(Slot::Blocks, &layout.gradient_blocks(field))?;
+        }
+        Ok(arena)
+    }
+
+    fn new(gpu: &Gpu, memory: &MemoryPlan) -> Result<Self> {
         let mut arena = Self {
             gpu: gpu.clone(),
             buffers: HashMap::new(),

@@ -2,22 +2,10 @@
 
 use super::Arena;
 use crate::error::Result;
-use crate::plan::{Command, Dispatch, Program, Slot};
+use crate::plan::{Command, Dispatch, Plan, Program, Slot};
 
 /// Submissions in flight before the host waits for the oldest.
 const IN_FLIGHT: usize = 3;
-
-/// Where the bytes of a schedule window come from.
-pub(crate) trait Windows {
-    /// The uniform of window `index`.
-    fn window(&self, index: usize) -> Result<Vec<u8>>;
-}
-
-impl<F: Fn(usize) -> Result<Vec<u8>>> Windows for F {
-    fn window(&self, index: usize) -> Result<Vec<u8>> {
-        self(index)
-    }
-}
 
 /// Records commands and submits them in bounded portions.
 struct Recorder<'a> {
@@ -28,14 +16,14 @@ struct Recorder<'a> {
     flops: u64,
 }
 
-/// Runs the programs one after the other. Returns when all is submitted, not when it is done.
-pub(crate) fn execute(arena: &mut Arena, programs: &[&Program], windows: &impl Windows) -> Result<()> {
+/// Runs the programs of a plan one after the other. Returns when all is submitted, not when it is done.
+pub(crate) fn execute(arena: &mut Arena, plan: &Plan, programs: &[&Program]) -> Result<()> {
     let mut recorder = Recorder { arena, pass: None, encoder: None, flops: 0 };
     for command in programs.iter().flat_map(|p| &p.commands) {
         match command {
             Command::Clear(slot) => recorder.clear(*slot)?,
             Command::Copy { from, to, bytes } => recorder.copy(*from, *to, *bytes)?,
-            Command::Window(index) => recorder.window(*index, windows)?,
+            Command::Window(index) => recorder.window(*index, plan)?,
             Command::Dispatch(dispatch) => recorder.dispatch(dispatch)?,
         }
     }
@@ -63,12 +51,12 @@ impl Recorder<'_> {
     }
 
     /// Writes to a buffer take effect before the next submission, so what uses the old window is submitted first.
-    fn window(&mut self, index: usize, windows: &impl Windows) -> Result<()> {
+    fn window(&mut self, index: usize, plan: &Plan) -> Result<()> {
         if self.arena.window == Some(index) {
             return Ok(());
         }
         self.submit()?;
-        self.arena.upload(Slot::Schedule, &windows.window(index)?)?;
+        self.arena.upload(Slot::Schedule, &plan.window(index)?)?;
         self.arena.window = Some(index);
         Ok(())
     }

@@ -23,9 +23,9 @@ pub(crate) use layout::{BLOCK, FieldLayout, GRADIENT_BLOCK, LayerLayout, Packed}
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;
 pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
+pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
-pub(crate) use schedule::{MAX_STAGES, WINDOW};
-pub(crate) use schedule::{schedule_bytes, write_window};
+pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
 pub(crate) use shape::Spec;
 pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};

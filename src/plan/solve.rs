@@ -8,7 +8,7 @@ use super::fold::fold;
 use super::kernel::{CertificateCall, CountCall, FinishCall, Kernel, LossCall, OuterCall, StepCall, StepKernel};
 use super::program::{Binding, Command, Program};
 use super::reduce::{PARTIAL_RUN, reduce, sums_sizes};
-use super::schedule::{WINDOW, schedule_bytes};
+use super::schedule::{WINDOW, schedule_bytes, write_window};
 use super::shape::{Shape, Spec, Unit, limit};
 use super::steps::{Chunk, chunks};
 use super::word;
@@ -67,6 +67,11 @@ impl Plan {
         let memory = memory(&spec, &shape);
         check_memory(&memory, caps)?;
         Ok(Self { spec, shape, memory, caps: caps.clone() })
+    }
+
+    /// The uniform with the steps of window `index`.
+    pub(crate) fn window(&self, index: usize) -> Result<Vec<u8>> {
+        write_window(self.spec.method.tableau(), &self.spec.grid, index)
     }
 
     /// Parameters into the kernels' layout.

@@ -9,7 +9,7 @@ use super::outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solutio
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
-use crate::plan::{Observe, Plan, Program, Slot, Spec, summary, write_window};
+use crate::plan::{Observe, Plan, Program, Slot, Spec, summary};
 use crate::solver::Adjoint;
 
 /// What the reverse pass starts from.
@@ -41,12 +41,7 @@ struct Programs {
 impl Session {
     pub(super) fn new(gpu: &Gpu, spec: Spec) -> Result<Self> {
         let plan = Plan::new(spec, gpu.caps())?;
-        let arena = Arena::new(gpu, &plan.memory)?;
-        let layout = &plan.shape.layout;
-        arena.upload(Slot::PackTable, &layout.pack_table(&plan.spec.field))?;
-        if plan.spec.adjoint.is_some() {
-            arena.upload(Slot::Blocks, &layout.gradient_blocks(&plan.spec.field))?;
-        }
+        let arena = Arena::for_plan(gpu, &plan)?;
         let mut programs = Programs { pack: plan.pack()?, start: plan.start(), ..Programs::default() };
         if plan.spec.adjoint.is_some() {
             programs.loss = plan.loss()?;
@@ -171,9 +166,7 @@ impl Session {
             programs.push(loss);
         }
         programs.push(reverse);
-        let Spec { method, grid, .. } = &self.plan.spec;
-        let windows = |index: usize| write_window(method.tableau(), grid, index);
-        execute(&mut self.arena, &programs, &windows)?;
+        execute(&mut self.arena, &self.plan, &programs)?;
         Ok(programs.iter().map(|p| p.dispatches()).sum())
     }
 

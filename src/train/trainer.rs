@@ -7,7 +7,7 @@ use super::options::{Steps, TrainOptions};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::Parameters;
-use crate::plan::{DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary, write_window};
+use crate::plan::{DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary};
 use crate::problem::check_finite;
 use crate::solver::TimeGrid;
 
@@ -117,10 +117,7 @@ impl Trainer {
         let shape = DataShape { series, times, window };
         #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits above")]
         let plan = TrainPlan::new(spec, shape, seed as u32, options.kernel(), gpu.caps())?;
-        let arena = Arena::new(gpu, &plan.pass.memory)?;
-        let layout = &plan.pass.shape.layout;
-        arena.upload(Slot::PackTable, &layout.pack_table(field))?;
-        arena.upload(Slot::Blocks, &layout.gradient_blocks(field))?;
+        let arena = Arena::for_plan(gpu, &plan.pass)?;
         arena.upload(Slot::Theta, theta.as_slice())?;
         let values: Vec<f32> = data.values().iter().copied().collect();
         arena.upload(Slot::Data, &values)?;
@@ -143,9 +140,7 @@ impl Trainer {
                 .collect::<Result<Vec<[Program; 2]>>>()?;
             let programs: Vec<&Program> =
                 ends.iter().flat_map(|[draw, update]| [draw, self.plan.body(), update]).collect();
-            let Spec { method, grid, .. } = &self.plan.pass.spec;
-            let windows = |index: usize| write_window(method.tableau(), grid, index);
-            execute(&mut self.arena, &programs, &windows)?;
+            execute(&mut self.arena, &self.plan.pass, &programs)?;
             self.iteration += count;
             if self.iteration == self.reported + REPORTED {
                 self.report()?;
