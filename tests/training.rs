@@ -177,24 +177,25 @@ fn a_diverging_trajectory_does_not_stop_training() {
     assert_ne!(trained, theta, "the others still train");
 }
 
-/// Euler on a fast decay: forward times −0.9 per step, back times 2.9, which overflows f32 within 100 steps. By then the
-/// trajectories have added to the gradient, so no update may be made of it, and the records must say so.
+/// Euler on a fast decay towards a moving point: the distance shrinks by −0.5 per step, and going back the rounding grows
+/// by 2.5, which overflows f32 within 120 steps. The adjoint shrinks as the states grow, so the gradient to which they
+/// have added is finite and worthless: no update may be made of it, and the records must say so.
 #[test]
 fn an_update_after_failures_on_the_way_back_is_skipped() {
-    let mlp = Mlp::builder(1).build().expect("a linear field");
-    let theta = Parameters::from_flat(&mlp, vec![-1.9, 0.1]).expect("two parameters");
-    let values = Array3::from_shape_fn((4, 2, 1), |(s, _, _)| 1.0 + s as f32);
-    let data = DataSet::new(&[0.0, 100.0], values.view()).expect("valid data");
+    let mlp = Mlp::builder(1).time_input(true).build().expect("a linear field");
+    let theta = Parameters::from_flat(&mlp, vec![-15.0, 0.1, 15.1]).expect("three parameters");
+    let values = Array3::from_shape_fn((64, 2, 1), |(s, i, _)| if i == 0 { 0.1 * s as f32 } else { 0.5 });
+    let data = DataSet::new(&[0.0, 12.0], values.view()).expect("valid data");
     let options = TrainOptions {
-        batch: 4,
         iterations: 3,
         method: Method::Euler,
-        steps: Steps::PerInterval(100),
+        steps: Steps::PerInterval(120),
         optimizer: Optimizer::Sgd { momentum: 0.0 },
         ..TrainOptions::default()
     };
     let (records, trained) = train(&theta, &data, &TrainOptions { adjoint: Adjoint::Backsolve, ..options.clone() });
-    assert!(records.iter().all(|r| r.reverse_failed == 4), "all fail on the way back: {records:?}");
+    let worthless = |r: &Record| r.reverse_failed > 0 && r.gradient_norm.is_finite() && r.gradient_norm > 0.0;
+    assert!(records.iter().all(worthless), "trajectories fail on the way back, with a finite gradient: {records:?}");
     assert_eq!(trained, theta, "no update may be made of such a gradient");
     let (records, trained) = train(&theta, &data, &options);
     assert!(records.iter().all(|r| r.reverse_failed == 0 && r.drift_max == 0.0), "stored has all states: {records:?}");
