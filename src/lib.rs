@@ -77,7 +77,7 @@ pub use plan::{Caps, DeviceKind, MemoryPlan, Slot};
 pub use problem::{
     FieldEvaluations, Gradient, NeuralOde, NeuralOdeBuilder, Reconstruction, Report, Solution, TrajectoryStatus,
 };
-pub use solver::{Adjoint, Method, Tableau, TimeGrid};
+pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGrid};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -47,7 +47,7 @@ fn every_solver_converges_at_its_order() {
     // Fifth order at h = 0.001: 1e-15.
     let limit = exact(Method::Tsit5, 4000);
     let distance = |a: &Array3<f64>| (a - &limit).mapv(|d| d * d).sum().sqrt();
-    for method in Method::ALL {
+    for method in Method::RUNGE_KUTTA {
         let (mut device, mut reference) = (Vec::new(), Vec::new());
         for steps in [4, 5, 7, 10, 14, 20, 28, 40, 57, 80, 113, 160, 226, 320, 640] {
             let grid = TimeGrid::uniform(0.0, T1, steps).expect("a valid grid");

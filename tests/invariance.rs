@@ -49,7 +49,7 @@ fn bits<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<u32> {
 #[test]
 fn the_same_input_gives_the_same_bits() {
     let (x0, targets) = (random2(200, 3, 1), random3(3, 200, 3, 2));
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let run = |ode: &NeuralOde| {
             let gradient = ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient");
             let solution = ode.solve(&theta(), x0.view()).expect("a solve");
@@ -74,7 +74,7 @@ fn the_same_input_gives_the_same_bits() {
 #[test]
 fn a_trajectory_does_not_feel_the_others() {
     let (x0, cotangents) = (random2(1000, 3, 1), random3(3, 1000, 3, 2));
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let ode = problem(gpu(), Method::Heun, adjoint, &grid());
         let states = ode.solve(&theta(), x0.view()).expect("a solve").states;
         let gradient = ode.vjp(&theta(), x0.view(), cotangents.view()).expect("a vjp").x0;
@@ -94,7 +94,7 @@ fn a_permuted_batch_gives_permuted_results() {
     let (x0, targets) = (random2(333, 3, 1), random3(3, 333, 3, 2));
     // 100 has no factor in common with 333: a permutation far from any order of lanes and groups.
     let order: Vec<usize> = (0..333).map(|i| (i * 100 + 17) % 333).collect();
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let ode = problem(gpu(), Method::Heun, adjoint, &grid());
         let run = |x0: &Array2<f32>, targets: &Array3<f32>| {
             let gradient = ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient");
@@ -127,7 +127,7 @@ fn one_long_dispatch_equals_many_short_ones() {
     const STEPS: usize = 3000;
     let (x0, targets) = (random2(70, 3, 1), random3(3, 70, 3, 2));
     let grid = TimeGrid::with_steps(0.0, &[0.0, 0.4, 1.0], 1.0, STEPS / 2).expect("a valid grid");
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let run = |gpu: &Gpu| {
             let ode = problem(gpu, Method::Rk4, adjoint, &grid);
             let gradient = ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient");
@@ -168,7 +168,7 @@ fn one_long_dispatch_equals_many_short_ones() {
 fn short_submissions_change_nothing() {
     let (x0, targets) = (random2(70, 3, 1), random3(3, 70, 3, 2));
     let impatient = gpu().restricted(&Caps { submit_flops: 1, ..gpu().caps().clone() });
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let run = |gpu: &Gpu| {
             let ode = problem(gpu, Method::Heun, adjoint, &grid());
             ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient")
@@ -216,7 +216,7 @@ fn windows_of_observations_and_stored_states_change_nothing() {
     let save_at: Vec<f64> = (0..SAVES).map(|i| i as f64 / SAVES as f64).collect();
     let grid = TimeGrid::with_steps(0.0, &save_at, 1.0, 1).expect("a valid grid");
     let (x0, targets) = (random2(640, 3, 1), random3(SAVES, 640, 3, 2));
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let run = |gpu: &Gpu| {
             let ode = problem(gpu, Method::Heun, adjoint, &grid);
             let gradient = ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient");
@@ -252,7 +252,7 @@ fn a_window_of_one_observation_changes_nothing() {
     // Two thirds of the binding, in trajectories of 3 components of 4 bytes.
     let batch = usize::try_from(narrow.caps().max_binding * 2 / 3 / 12).expect("a small batch");
     let (x0, targets) = (random2(batch, 3, 1), random3(3, batch, 3, 2));
-    for adjoint in Adjoint::ALL {
+    for adjoint in Method::Euler.adjoints().iter().copied() {
         let run = |gpu: &Gpu| {
             let ode = problem(gpu, Method::Heun, adjoint, &grid);
             let gradient = ode.loss_and_gradient(&theta(), x0.view(), targets.view()).expect("a gradient");

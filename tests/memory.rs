@@ -79,7 +79,7 @@ fn every_byte_on_the_device_is_in_the_plan() {
         (field(2, &[150], Activation::Tanh, false), 3),
         (field(1, &[1, 1], Activation::Sin, false), 1000),
     ] {
-        for adjoint in Adjoint::ALL {
+        for adjoint in Method::Euler.adjoints().iter().copied() {
             let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(Method::Euler).adjoint(adjoint);
             let ode = builder.build(gpu()).expect("a small problem");
             let plan = ode.memory_plan(batch).expect("a small problem");

@@ -63,7 +63,7 @@ fn states_converge_at_the_claimed_order() {
     let field = Field::new(&mlp, &theta).expect("the parameters fit");
     let end = |method, steps| solve(method, &field, &grid(steps), x0().view()).expect("the shapes fit");
     let limit = end(Method::Tsit5, LIMIT_STEPS);
-    for method in Method::ALL {
+    for method in Method::RUNGE_KUTTA {
         let errors = STEPS.map(|steps| distance(&end(method, steps), &limit));
         let (found, claimed) = (order(&errors), f64::from(method.tableau().order));
         println!("{method}: order {found:.2}, errors {:.1e} … {:.1e}", errors[0], errors[2]);
@@ -74,7 +74,7 @@ fn states_converge_at_the_claimed_order() {
 #[test]
 fn gradients_converge_at_the_claimed_order() {
     let limit = run(Method::Tsit5, Adjoint::Stored, LIMIT_STEPS);
-    for method in Method::ALL {
+    for method in Method::RUNGE_KUTTA {
         let found = STEPS.map(|steps| run(method, Adjoint::Stored, steps));
         let claimed = f64::from(method.tableau().order);
         for (what, errors) in [
@@ -93,9 +93,11 @@ fn gradients_converge_at_the_claimed_order() {
 
 #[test]
 fn backsolve_drifts_at_the_reversal_order() {
-    for method in Method::ALL {
-        let stored = STEPS.map(|steps| run(method, Adjoint::Stored, steps));
-        let found = STEPS.map(|steps| run(method, Adjoint::Backsolve, steps));
+    for method in Method::RUNGE_KUTTA {
+        // Order 7 reaches the rounding of f64 at once: longer steps.
+        let grids = STEPS.map(|steps| if method.tableau().reversal_order > 5 { steps / 4 } else { steps });
+        let stored = grids.map(|steps| run(method, Adjoint::Stored, steps));
+        let found = grids.map(|steps| run(method, Adjoint::Backsolve, steps));
         let drift = found.each_ref().map(|g| distance(&g.reconstruction, &[0.0; 8]));
         let theta: Vec<f64> = found.iter().zip(&stored).map(|(f, s)| distance(&f.theta, &s.theta)).collect();
         let (slope, claimed) = (order(&drift), f64::from(method.tableau().reversal_order));

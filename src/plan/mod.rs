@@ -6,12 +6,16 @@ mod fold;
 mod kernel;
 mod lane;
 mod layout;
+mod memory;
+mod passes;
 mod program;
 mod reduce;
 mod schedule;
 mod shape;
 mod solve;
 mod steps;
+#[allow(dead_code, reason = "the kernels of pairs are to come")]
+mod track;
 mod train;
 
 pub use buffers::{MemoryPlan, Slot};

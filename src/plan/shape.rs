@@ -5,10 +5,11 @@ use super::kernel::Lane;
 use super::lane::{self, STRIDE, Trips};
 use super::layout::FieldLayout;
 use super::schedule::{MAX_STAGES, WINDOW, check_times};
+use super::track::Track;
 use super::word;
 use crate::error::{Error, Result};
 use crate::model::Mlp;
-use crate::solver::{Adjoint, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
 const MAX_EVALUATIONS: u64 = 64;
@@ -27,6 +28,7 @@ pub(crate) struct Spec {
     pub grid: TimeGrid,
     /// `None` for a solve without gradient.
     pub adjoint: Option<Adjoint>,
+    pub options: AdjointOptions,
     pub batch: usize,
 }
 
@@ -43,8 +45,9 @@ pub(crate) struct Shape {
     pub parameters: u32,
     /// Number of save times.
     pub saves: u32,
-    pub steps: u64,
-    /// Steps of one segment: of the part of the grid whose states are stored at a time.
+    /// Entries of the track: steps, or updates of a pair.
+    pub entries: u64,
+    /// Entries of one segment: of the part of the track whose states are stored at a time.
     pub segment: u64,
     /// Trajectories of one forward dispatch.
     pub forward_tile: u32,
@@ -61,7 +64,7 @@ pub(crate) struct Shape {
 }
 
 impl Shape {
-    pub(crate) fn new(spec: &Spec, caps: &Caps) -> Result<Self> {
+    pub(crate) fn new(spec: &Spec, track: &Track, caps: &Caps) -> Result<Self> {
         check_spec(spec, caps)?;
         let field = &spec.field;
         let lane = lane::choose(field, caps);
@@ -72,7 +75,7 @@ impl Shape {
         let (dim, saves) = (field.dim() as u64, spec.grid.saves().len() as u64);
         let state_bytes = dim.saturating_mul(stride * 4);
         let limits = Limits { spec, caps, state_bytes, group };
-        let segment = segment(spec);
+        let segment = segment(spec, track.entries as u64);
         let stored_steps = limits.check(segment)?;
 
         let trips = Trips::new(&layout, field.dim(), stages, lane, spec.adjoint == Some(Adjoint::Backsolve));
@@ -106,7 +109,7 @@ impl Shape {
             stride: word(stride, "trajectories")?,
             parameters: word(field.parameter_count() as u64, "parameters")?,
             saves: word(saves, "save times")?,
-            steps: spec.grid.steps() as u64,
+            entries: track.entries as u64,
             segment,
             forward_tile: word(forward_tile, "trajectories")?,
             forward_steps,
@@ -120,12 +123,22 @@ impl Shape {
 
     /// Number of segments.
     pub(crate) fn segments(&self) -> u64 {
-        self.steps.div_ceil(self.segment)
+        self.entries.div_ceil(self.segment)
     }
 
     /// Values of a state-like buffer, `[dim, stride]`.
     pub(crate) fn state_values(&self) -> u64 {
         self.dim * u64::from(self.stride)
+    }
+
+    /// Values of what must be kept to go on from a time: the state, or both copies of a pair.
+    pub(crate) fn kept_values(&self) -> u64 {
+        self.state_values()
+    }
+
+    /// The same in bytes.
+    pub(crate) fn kept_bytes(&self) -> u64 {
+        self.kept_values() * 4
     }
 
     /// Bytes of a state-like buffer.
@@ -149,6 +162,13 @@ fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     if spec.batch == 0 {
         return Err(Error::invalid("batch", "0 trajectories", "give at least one initial state"));
     }
+    if spec.method.pair().is_some() {
+        return Err(Error::invalid(
+            "method",
+            format!("{} on a device", spec.method),
+            "use a Runge–Kutta method; methods on a pair are in `reference` only so far",
+        ));
+    }
     debug_assert!(
         spec.method.tableau().stages() <= MAX_STAGES,
         "the schedule uniform has room for {MAX_STAGES} stages"
@@ -159,12 +179,11 @@ fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     check_times(&spec.grid, spec.field.time_input())
 }
 
-/// Steps whose states are stored at a time: √N balances them against the anchors.
-fn segment(spec: &Spec) -> u64 {
-    let steps = spec.grid.steps() as u64;
+/// Entries whose states are stored at a time: √N balances them against the anchors.
+fn segment(spec: &Spec, entries: u64) -> u64 {
     match spec.adjoint {
-        Some(Adjoint::Checkpointed) => steps.isqrt() + u64::from(steps.isqrt().pow(2) < steps),
-        _ => steps,
+        Some(Adjoint::Checkpointed) => entries.isqrt() + u64::from(entries.isqrt().pow(2) < entries),
+        _ => entries,
     }
 }
 

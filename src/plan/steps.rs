@@ -1,38 +1,38 @@
-//! Cutting the time grid into dispatches: forward first to last, reverse last to first.
+//! Cutting a track into dispatches: forward first to last, reverse last to first.
 
 use super::kernel::NO_SLOT;
 use super::schedule::WINDOW;
-use crate::solver::TimeGrid;
+use super::track::Track;
 
-/// The steps `first .. first + count` of one dispatch and the observations that they touch.
+/// The entries `first .. first + count` of one dispatch and the observations that they touch.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Chunk {
     pub first: usize,
     pub count: usize,
     /// First observation of the window of the observations buffer that is bound.
     pub slot_base: u32,
-    /// Observation at t0 if this chunk holds the first step and t0 is observed.
+    /// Observation at t0 if this chunk holds the first entry and t0 is observed.
     pub outer_slot: u32,
 }
 
-/// Cuts the grid: no chunk has more than `most` steps, crosses a schedule window or a multiple of `segment` steps, or
+/// Cuts the track: no chunk has more than `most` entries, crosses a schedule window or a multiple of `segment` entries, or
 /// touches observations of two windows of `window_slots`.
-pub(crate) fn chunks(grid: &TimeGrid, most: u64, segment: u64, window_slots: u32) -> Vec<Chunk> {
+pub(crate) fn chunks(track: &Track, most: u64, segment: u64, window_slots: u32) -> Vec<Chunk> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let segment = usize::try_from(segment).unwrap_or(usize::MAX).max(1);
     let window_slots = window_slots.max(1) as usize;
-    let saves = grid.saves();
+    let saves = &track.saves;
     let at_start = saves[0] == 0;
     let mut chunks = Vec::new();
     let mut first = 0;
-    // A window of one observation cannot hold t0's and that of the first steps: t0 gets a chunk without steps.
+    // A window of one observation cannot hold t0's and that of the first entries: t0 gets a chunk without entries.
     let apart = at_start && window_slots == 1;
     if apart {
         chunks.push(Chunk { first: 0, count: 0, slot_base: 0, outer_slot: 0 });
     }
-    while first < grid.steps() {
+    while first < track.entries {
         let cut = |length: usize| (first / length + 1).saturating_mul(length);
-        let mut end = first.saturating_add(most).min(cut(WINDOW)).min(cut(segment)).min(grid.steps());
+        let mut end = first.saturating_add(most).min(cut(WINDOW)).min(cut(segment)).min(track.entries);
         // Observations of this chunk: those at boundaries in (first, end], and t0's in the first chunk.
         let from = if first == 0 && !apart { 0 } else { saves.partition_point(|&s| s <= first) };
         // Past the last observation the last window stays bound.
@@ -54,6 +54,7 @@ pub(crate) fn chunks(grid: &TimeGrid, most: u64, segment: u64, window_slots: u32
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::solver::{Method, TimeGrid};
     use proptest::prelude::*;
 
     proptest! {
@@ -68,9 +69,10 @@ mod tests {
             }
             let t1 = saves as f64 + f64::from(u8::from(rest));
             let grid = TimeGrid::with_steps(0.0, &times, t1, per).expect("a valid grid");
+            let track = Track::new(Method::Euler, &grid, None).expect("a valid track");
             let mut next = 0;
             let mut seen = 0;
-            for chunk in chunks(&grid, most, segment, window) {
+            for chunk in chunks(&track, most, segment, window) {
                 prop_assert_eq!(chunk.first, next);
                 prop_assert!((chunk.slot_base as usize) < grid.saves().len(), "an empty window");
                 prop_assert!(chunk.count as u64 <= most);

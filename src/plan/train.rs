@@ -4,10 +4,11 @@ use super::buffers::Slot;
 use super::caps::Caps;
 use super::fold::fold;
 use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
+use super::memory::check_memory;
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
 use super::shape::{Spec, Unit, limit};
-use super::solve::{Observe, Plan, check_memory, summary};
+use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;
 

@@ -12,7 +12,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
 use crate::plan::{MemoryPlan, Plan, Spec};
-use crate::solver::{Adjoint, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus};
 use session::{Seed, Session};
@@ -61,6 +61,7 @@ pub struct NeuralOdeBuilder {
     grid: TimeGrid,
     method: Method,
     adjoint: Adjoint,
+    options: AdjointOptions,
 }
 
 impl NeuralOdeBuilder {
@@ -76,21 +77,42 @@ impl NeuralOdeBuilder {
         self
     }
 
+    /// Sets the details of the adjoint: anchors, log, fixed point (default: none of them given).
+    pub fn adjoint_options(mut self, options: AdjointOptions) -> Self {
+        self.options = options;
+        self
+    }
+
     /// Checks that one trajectory fits the device.
     ///
     /// # Errors
     /// [`Error::LimitExceeded`] if the field is too large for the device.
     pub fn build(self, gpu: &Gpu) -> Result<NeuralOde> {
-        let spec = Spec { field: self.field, method: self.method, grid: self.grid, adjoint: None, batch: 1 };
+        let adjoint = self.adjoint.resolve(self.method)?;
+        self.options.check(self.method, adjoint, self.grid.steps())?;
+        let spec = Spec {
+            field: self.field,
+            method: self.method,
+            grid: self.grid,
+            adjoint: None,
+            options: self.options,
+            batch: 1,
+        };
         Plan::new(spec.clone(), gpu.caps())?;
-        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint: self.adjoint, sessions: Mutex::default() })
+        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, sessions: Mutex::default() })
     }
 }
 
 impl NeuralOde {
     /// Starts the description of a problem.
     pub fn builder(field: Mlp, grid: TimeGrid) -> NeuralOdeBuilder {
-        NeuralOdeBuilder { field, grid, method: Method::default(), adjoint: Adjoint::default() }
+        NeuralOdeBuilder {
+            field,
+            grid,
+            method: Method::default(),
+            adjoint: Adjoint::default(),
+            options: AdjointOptions::default(),
+        }
     }
 
     /// The field.

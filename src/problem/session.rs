@@ -176,6 +176,7 @@ impl Session {
         let forward = steps as u64 * u64::from(self.plan.shape.stages);
         let reverse = match self.plan.spec.adjoint {
             None => 0,
+            Some(Adjoint::Backsolve) => 2 * forward,
             Some(Adjoint::Stored) => forward,
             // The last segment need not run again.
             Some(Adjoint::Checkpointed) => {
@@ -183,7 +184,7 @@ impl Session {
                 let again = (shape.segments() - 1) * shape.segment;
                 forward + again * u64::from(shape.stages)
             }
-            Some(Adjoint::Backsolve) => 2 * forward,
+            Some(_) => 2 * forward,
         };
         Ok(Report {
             status: read_status(&words, &self.plan.spec.grid),

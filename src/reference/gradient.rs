@@ -56,7 +56,7 @@ pub fn gradient(
     for (x0, saved) in x0.rows().into_iter().zip(states.axis_iter_mut(Axis(1))) {
         sources.push(match adjoint {
             // Running a segment again gives the same states: for the twin there is no difference.
-            Adjoint::Stored | Adjoint::Checkpointed => {
+            Adjoint::Auto | Adjoint::Stored | Adjoint::Checkpointed | Adjoint::Reversible | Adjoint::Exact => {
                 let mut kept = Vec::with_capacity(grid.times().len());
                 forward(tableau, field, grid, x0.to_vec(), saved, |x| kept.push(x.to_vec()));
                 Source::Stored(kept)

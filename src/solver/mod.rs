@@ -1,9 +1,15 @@
 //! How one step is taken: coefficients of the methods, the time grid and the kinds of gradient.
 
+mod adjoint;
+mod contraction;
 mod grid;
 mod method;
+mod pair;
 mod tableau;
 
+pub use adjoint::{Adjoint, AdjointOptions, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, FRACTION_BITS};
+pub use contraction::Contraction;
 pub use grid::TimeGrid;
-pub use method::{Adjoint, Method};
+pub use method::Method;
+pub use pair::{Kick, PairKind, PairScheme, Side, Update};
 pub use tableau::Tableau;

@@ -7,6 +7,8 @@
 /// Tsit5) is left out: with fixed steps it would be an evaluation for nothing.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Tableau {
+    /// The name used in run files.
+    pub name: &'static str,
     /// Strictly lower triangle by rows: `a[i - 1][j]` for stage `i ≥ 1` and `j < i`.
     pub a: &'static [&'static [f64]],
     /// Weights of the stages.
@@ -36,9 +38,10 @@ impl Tableau {
 }
 
 pub(super) const EULER: Tableau =
-    Tableau { a: &[], b: &[1.0], c: &[0.0], order: 1, reversal_order: 1, source: "Euler 1768" };
+    Tableau { name: "euler", a: &[], b: &[1.0], c: &[0.0], order: 1, reversal_order: 1, source: "Euler 1768" };
 
 pub(super) const MIDPOINT: Tableau = Tableau {
+    name: "midpoint",
     a: &[&[0.5]],
     b: &[0.0, 1.0],
     c: &[0.0, 0.5],
@@ -48,6 +51,7 @@ pub(super) const MIDPOINT: Tableau = Tableau {
 };
 
 pub(super) const HEUN: Tableau = Tableau {
+    name: "heun",
     a: &[&[1.0]],
     b: &[0.5, 0.5],
     c: &[0.0, 1.0],
@@ -57,6 +61,7 @@ pub(super) const HEUN: Tableau = Tableau {
 };
 
 pub(super) const RALSTON: Tableau = Tableau {
+    name: "ralston",
     a: &[&[2.0 / 3.0]],
     b: &[0.25, 0.75],
     c: &[0.0, 2.0 / 3.0],
@@ -66,6 +71,7 @@ pub(super) const RALSTON: Tableau = Tableau {
 };
 
 pub(super) const RK4: Tableau = Tableau {
+    name: "rk4",
     a: &[&[0.5], &[0.0, 0.5], &[0.0, 0.0, 1.0]],
     b: &[1.0 / 6.0, 1.0 / 3.0, 1.0 / 3.0, 1.0 / 6.0],
     c: &[0.0, 0.5, 0.5, 1.0],
@@ -75,6 +81,7 @@ pub(super) const RK4: Tableau = Tableau {
 };
 
 pub(super) const RK4_38: Tableau = Tableau {
+    name: "rk4_38",
     a: &[&[1.0 / 3.0], &[-1.0 / 3.0, 1.0], &[1.0, -1.0, 1.0]],
     b: &[1.0 / 8.0, 3.0 / 8.0, 3.0 / 8.0, 1.0 / 8.0],
     c: &[0.0, 1.0 / 3.0, 2.0 / 3.0, 1.0],
@@ -84,6 +91,7 @@ pub(super) const RK4_38: Tableau = Tableau {
 };
 
 pub(super) const BOSH3: Tableau = Tableau {
+    name: "bosh3",
     a: &[&[0.5], &[0.0, 0.75]],
     b: &[2.0 / 9.0, 1.0 / 3.0, 4.0 / 9.0],
     c: &[0.0, 0.5, 0.75],
@@ -93,6 +101,7 @@ pub(super) const BOSH3: Tableau = Tableau {
 };
 
 pub(super) const DOPRI5: Tableau = Tableau {
+    name: "dopri5",
     a: &[
         &[1.0 / 5.0],
         &[3.0 / 40.0, 9.0 / 40.0],
@@ -108,6 +117,7 @@ pub(super) const DOPRI5: Tableau = Tableau {
 };
 
 pub(super) const TSIT5: Tableau = Tableau {
+    name: "tsit5",
     a: &[
         &[0.161],
         &[-0.008_480_655_492_356_989, 0.335_480_655_492_357],
@@ -133,4 +143,33 @@ pub(super) const TSIT5: Tableau = Tableau {
     order: 5,
     reversal_order: 5,
     source: "Tsitouras 2011, doi:10.1016/j.camwa.2011.06.002",
+};
+
+/// √2, which the coefficients of EES(2,7) are made of.
+const R: f64 = std::f64::consts::SQRT_2;
+
+/// EES(2, 5) with the parameter x = 1/10.
+pub(super) const EES25: Tableau = Tableau {
+    name: "ees25",
+    a: &[&[1.0 / 3.0], &[-5.0 / 48.0, 15.0 / 16.0]],
+    b: &[0.1, 0.5, 0.4],
+    c: &[0.0, 1.0 / 3.0, 5.0 / 6.0],
+    order: 2,
+    reversal_order: 5,
+    source: "Shmelev et al. 2025, arXiv:2507.21006, EES(2,5) with x = 1/10",
+};
+
+/// EES(2, 7) with the parameter x = (5 − 3√2)/14.
+pub(super) const EES27: Tableau = Tableau {
+    name: "ees27",
+    a: &[
+        &[(2.0 - R) / 3.0],
+        &[(-4.0 + R) / 24.0, (4.0 + R) / 8.0],
+        &[(-176.0 + 145.0 * R) / 168.0, 3.0 * (8.0 - 5.0 * R) / 56.0, 3.0 * (3.0 - R) / 7.0],
+    ],
+    b: &[(5.0 - 3.0 * R) / 14.0, (3.0 + R) / 14.0, 3.0 * (-1.0 + 2.0 * R) / 14.0, (9.0 - 4.0 * R) / 14.0],
+    c: &[0.0, (2.0 - R) / 3.0, (2.0 + R) / 6.0, (4.0 + R) / 6.0],
+    order: 2,
+    reversal_order: 7,
+    source: "Shmelev et al. 2025, arXiv:2507.21006, EES(2,7)",
 };

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::plan::{Kernel, OptimizerCall};
-use crate::solver::{Adjoint, Method};
+use crate::solver::{Adjoint, AdjointOptions, Method};
 
 /// The rule that updates the parameters.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -84,6 +84,8 @@ pub struct TrainOptions {
     pub method: Method,
     /// The way to the gradient.
     pub adjoint: Adjoint,
+    /// Details of the adjoint.
+    pub adjoint_options: AdjointOptions,
     /// Steps between data points.
     pub steps: Steps,
 }
@@ -102,6 +104,7 @@ impl Default for TrainOptions {
             seed: 0,
             method: Method::default(),
             adjoint: Adjoint::default(),
+            adjoint_options: AdjointOptions::default(),
             steps: Steps::PerInterval(1),
         }
     }

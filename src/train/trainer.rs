@@ -105,11 +105,14 @@ impl Trainer {
         }
         let window = if options.window == 0 { times } else { options.window };
         let grid = window_grid(data, window, &options, field.time_input())?;
+        let adjoint = options.adjoint.resolve(options.method)?;
+        options.adjoint_options.check(options.method, adjoint, grid.steps())?;
         let spec = Spec {
             field: field.clone(),
             method: options.method,
             grid,
-            adjoint: Some(options.adjoint),
+            adjoint: Some(adjoint),
+            options: options.adjoint_options,
             batch: options.batch,
         };
         // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.

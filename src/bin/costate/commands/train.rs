@@ -165,6 +165,7 @@ impl Run {
             seed: train.seed,
             method: solve.method,
             adjoint: solve.adjoint,
+            adjoint_options: costate::AdjointOptions::default(),
             steps: match (solve.step, solve.steps) {
                 (Some(step), _) => Steps::Step(step),
                 (None, steps) => Steps::PerInterval(steps.unwrap_or(1)),

@@ -1,0 +1,215 @@
+//! The way there and back: the commands of the forward pass and of the reverse pass with its adjoint.
+
+use std::sync::Arc;
+
+use super::buffers::Slot;
+use super::kernel::{Kernel, OuterCall, StepCall, StepKernel};
+use super::program::{Binding, Command, Program};
+use super::reduce::reduce;
+use super::schedule::WINDOW;
+use super::solve::{Observe, Plan};
+use super::steps::{Chunk, chunks};
+use super::word;
+use crate::error::Result;
+use crate::solver::Adjoint;
+
+impl Plan {
+    /// From the initial states to t1. The checkpointed adjoint keeps the state before each segment on the way.
+    pub(crate) fn forward(&self, observe: Observe) -> Result<Program> {
+        let mut program = Program::default();
+        let bytes = self.shape.kept_bytes();
+        program.copy((Slot::Initial, 0), (Slot::State, 0), bytes);
+        for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
+            if self.checkpointed() {
+                program.copy((Slot::State, 0), (Slot::Anchors, number as u64 * bytes), bytes);
+            }
+            self.forward_segment(&mut program, &segment, observe)?;
+        }
+        Ok(program)
+    }
+
+    /// From t1 back to the initial states, with the adjoint and the parameter gradient.
+    pub(crate) fn reverse(&self) -> Result<Program> {
+        let mut program = Program::default();
+        program.clear(Slot::Adjoint);
+        program.clear(Slot::Partials);
+        let bytes = self.shape.kept_bytes();
+        let segments = self.segments(self.shape.reverse_steps);
+        let again = self.segments(self.shape.forward_steps);
+        for (number, segment) in segments.iter().enumerate().rev() {
+            // The states of the last segment are still there from the forward pass.
+            if self.checkpointed() && number + 1 < segments.len() {
+                program.copy((Slot::Anchors, number as u64 * bytes), (Slot::State, 0), bytes);
+                self.forward_segment(&mut program, &again[number], Observe::Nothing)?;
+            }
+            self.reverse_segment(&mut program, segment)?;
+        }
+        let slices = self.shape.slices();
+        let parameters = u64::from(self.shape.parameters);
+        reduce(&mut program, &self.caps, Slot::Partials, slices, parameters, 0, Slot::Gradient, 0)?;
+        Ok(program)
+    }
+
+    fn checkpointed(&self) -> bool {
+        self.spec.adjoint == Some(Adjoint::Checkpointed)
+    }
+
+    /// The dispatches of each segment: at most `most` steps in one.
+    fn segments(&self, most: u64) -> Vec<Vec<Chunk>> {
+        let segment = self.shape.segment;
+        let mut segments: Vec<Vec<Chunk>> = Vec::new();
+        for chunk in chunks(&self.track, most, segment, self.shape.window_slots) {
+            let number = usize::try_from(chunk.first as u64 / segment).unwrap_or(usize::MAX);
+            if number == segments.len() {
+                segments.push(Vec::new());
+            }
+            segments[number].push(chunk);
+        }
+        segments
+    }
+
+    /// Advances the state through a segment.
+    fn forward_segment(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+        let kernel = Arc::new(Kernel::StepForward(StepKernel {
+            // Reconstruction is a matter of the way back.
+            adjoint: self.step_kernel().adjoint.filter(|a| *a == Adjoint::Stored),
+            ..self.step_kernel()
+        }));
+        for chunk in segment {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
+                let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
+                bindings.extend([self.observed(chunk), Slot::Status.into()]);
+                bindings.extend(self.stored(chunk));
+                let call = StepCall { residual: observe as u32, ..self.step_call(chunk, tile.first)? };
+                let flops = self.step_flops(chunk, tile.count);
+                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+            }
+        }
+        Ok(())
+    }
+
+    /// Walks back through a segment. Mirror of [`Self::forward_segment`].
+    fn reverse_segment(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
+        let kernel = Arc::new(Kernel::StepReverse(self.step_kernel()));
+        let lanes = self.shape.lane.trajectories;
+        for chunk in segment.iter().rev() {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
+                let mut bindings: Vec<Binding> =
+                    vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into(), Slot::Adjoint.into()];
+                bindings.extend([self.observed(chunk), Slot::Status.into()]);
+                bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
+                bindings.extend(self.stored(chunk));
+                let call = StepCall {
+                    rows: self.shape.rows / lanes,
+                    tile: tile.count / lanes,
+                    ..self.step_call(chunk, tile.first)?
+                };
+                let flops = 4 * self.step_flops(chunk, tile.count);
+                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+                let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(tile.count);
+                if used > 0 {
+                    self.outer_product(program, used)?;
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn outer_product(&self, program: &mut Program, used: u64) -> Result<()> {
+        let blocks = self.shape.layout.blocks as u64;
+        let call = OuterCall {
+            blocks: word(blocks, "gradient blocks")?,
+            rows: self.shape.rows / 4,
+            used: word(used / 4, "scratch rows")?,
+            slice: self.shape.slice_quads(),
+            parameters: self.shape.parameters,
+        };
+        let slices = (used / 4).div_ceil(u64::from(call.slice));
+        let group = u64::from(self.shape.lane.workgroup);
+        let groups = [word(blocks.div_ceil(group), "gradient blocks")?, word(slices, "slices")?];
+        let bindings = vec![Slot::Scratch.into(), Slot::Blocks.into(), Slot::Partials.into()];
+        let flops = used * self.spec.field.flops();
+        program.dispatch(Kernel::OuterProduct(self.shape.lane.workgroup), bindings, groups, &call, flops);
+        Ok(())
+    }
+
+    fn step_kernel(&self) -> StepKernel {
+        StepKernel {
+            field: self.spec.field.clone(),
+            stages: self.shape.stages,
+            lane: self.shape.lane,
+            // For the kernels a checkpointed segment is a stored one.
+            adjoint: self.spec.adjoint.map(|a| if a.is_exact() { Adjoint::Stored } else { a }),
+        }
+    }
+
+    fn step_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
+        Ok(StepCall {
+            first_step: word((chunk.first % WINDOW) as u64, "steps")?,
+            steps: word(chunk.count as u64, "steps")?,
+            first_trajectory,
+            batch: self.shape.batch,
+            stride: self.shape.stride,
+            slot_base: chunk.slot_base,
+            outer_slot: chunk.outer_slot,
+            step_number: word(chunk.first as u64, "steps")?,
+            ..StepCall::default()
+        })
+    }
+
+    fn step_flops(&self, chunk: &Chunk, trajectories: u32) -> u64 {
+        self.spec.field.flops() * u64::from(self.shape.stages) * chunk.count as u64 * u64::from(trajectories)
+    }
+
+    fn groups(&self, trajectories: u32) -> [u32; 2] {
+        [trajectories / self.shape.lane.group_trajectories(), 1]
+    }
+
+    fn observed(&self, chunk: &Chunk) -> Binding {
+        let slots = self.shape.window_slots.min(self.shape.saves - chunk.slot_base);
+        self.slots(chunk.slot_base, slots)
+    }
+
+    fn stored(&self, chunk: &Chunk) -> Option<Binding> {
+        let bytes = self.shape.state_bytes();
+        self.spec.adjoint.filter(|a| a.is_exact()).map(|_| Binding {
+            slot: Slot::Stored,
+            offset: chunk.first as u64 % self.shape.segment * bytes,
+            // A binding may not be empty.
+            bytes: Some(chunk.count.max(1) as u64 * bytes),
+        })
+    }
+}
+
+/// A part of the batch.
+#[derive(Clone, Copy, Debug)]
+struct Tile {
+    first: u32,
+    count: u32,
+}
+
+/// Walks the batch in tiles.
+struct Tiles {
+    next: u32,
+    end: u32,
+    size: u32,
+}
+
+impl Tiles {
+    fn new(end: u32, size: u32) -> Self {
+        Self { next: 0, end, size }
+    }
+}
+
+impl Iterator for Tiles {
+    type Item = Tile;
+
+    fn next(&mut self) -> Option<Tile> {
+        let count = self.size.min(self.end - self.next);
+        let tile = Tile { first: self.next, count };
+        self.next += count;
+        (count > 0).then_some(tile)
+    }
+}
