@@ -1,10 +1,12 @@
-// How far the state after the reverse pass is from the given initial state: per trajectory the largest component of
+// How far the state, or both copies of a pair, after the reverse pass is from the given initial state: per trajectory the largest component of
 // |x^(t0) - x(t0)|, infinite for a trajectory that met a non-finite value. Companions: common.wgsl, drift_partials.wgsl.
 
 struct CertificateCall {
     dim: u32,
     stride: u32,
     batch: u32,
+    copies: u32,
+    fraction: u32,
 }
 
 var<immediate> call: CertificateCall;
@@ -24,8 +26,8 @@ fn certificate(
     if (b < call.batch) {
         var worst = 0.0;
         if (status[b] == 0u) {
-            for (var c = 0u; c < call.dim; c++) {
-                worst = max(worst, abs(state[c * call.stride + b] - initial[c * call.stride + b]));
+            for (var c = 0u; c < call.copies * call.dim; c++) {
+                worst = max(worst, abs(state[c * call.stride + b] - initial[(c % call.dim) * call.stride + b]));
             }
         } else {
             // A variable, since infinity may not be written as a constant.

@@ -1,7 +1,12 @@
-// Shared by all kernels: the test for non-finite values.
-// Twin: f32::is_finite.
+// Shared by all kernels: the test for non-finite values, powers of two.
+// Twins: f32::is_finite, f32::powi.
 
 /// Looks at the exponent bits: a compiler may assume that no NaN exists and fold `v != v`.
 fn is_finite(v: f32) -> bool {
     return (bitcast<u32>(v) & 0x7f800000u) != 0x7f800000u;
+}
+
+/// 2^e for -126 <= e <= 127.
+fn power_of_two(e: i32) -> f32 {
+    return bitcast<f32>(u32(e + 127) << 23u);
 }

@@ -1,14 +1,19 @@
-// Maximum, sum and number of the finite drifts over runs of 256 trajectories; partials [rows, 3].
+// Over runs of 256 trajectories: maximum, sum and number of the finite drifts, number of words that differ, largest
+// distance of the copies of a pair; partials [rows, 5].
 // Companions: common.wgsl, certificate.wgsl.
 
-struct CountCall {
+struct DriftCall {
     count: u32,
+    stride: u32,
+    // 1 if the drifts are followed by the numbers of words that differ.
+    fixed: u32,
 }
 
-var<immediate> call: CountCall;
+var<immediate> call: DriftCall;
 
 @group(0) @binding(0) var<storage, read> drift: array<f32>;
-@group(0) @binding(1) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(1) var<storage, read> spread: array<f32>;
+@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(64)
 fn drift_partials(
@@ -22,15 +27,23 @@ fn drift_partials(
         var largest = 0.0;
         var sum = 0.0;
         var survivors = 0.0;
+        var differing = 0.0;
+        var apart = 0.0;
         for (var b = first; b < min(first + 256u, call.count); b++) {
             if (is_finite(drift[b])) {
                 largest = max(largest, drift[b]);
                 sum += drift[b];
                 survivors += 1.0;
+                apart = max(apart, spread[b]);
+            }
+            if (call.fixed == 1u) {
+                differing += drift[call.stride + b];
             }
         }
-        partials[3u * row] = largest;
-        partials[3u * row + 1u] = sum;
-        partials[3u * row + 2u] = survivors;
+        partials[5u * row] = largest;
+        partials[5u * row + 1u] = sum;
+        partials[5u * row + 2u] = survivors;
+        partials[5u * row + 3u] = differing;
+        partials[5u * row + 4u] = apart;
     }
 }

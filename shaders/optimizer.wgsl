@@ -19,12 +19,12 @@ var<immediate> call: OptimizerCall;
 
 /// Factor that clips the gradient's norm.
 fn clip_factor() -> f32 {
-    let norm = sqrt(summary[8]);
+    let norm = sqrt(summary[10]);
     return select(1.0, call.clip / norm, norm > call.clip);
 }
 
-/// An update is made unless the gradient is not finite, no trajectory was left, or one failed on the way back, after it
-/// had added to the gradient: then the step is skipped as a whole.
+/// An update is made unless the gradient is not finite, no trajectory was left, one failed on the way back, after it
+/// had added to the gradient, or a word of fixed point did not come back: then the step is skipped as a whole.
 fn usable() -> bool {
-    return is_finite(summary[8]) && summary[2] > 0.0 && summary[7] == summary[2];
+    return is_finite(summary[10]) && summary[2] > 0.0 && summary[7] == summary[2] && summary[8] == 0.0;
 }

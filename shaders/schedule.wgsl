@@ -1,4 +1,5 @@
-// The method's coefficients and a window of the steps, filled by src/plan/schedule.rs.
+// The method's coefficients and a window of the entries, filled by src/plan/schedule.rs.
+// Companion: entry_step.wgsl or entry_update.wgsl.
 
 struct Coefficient {
     @size(16) value: f32,
@@ -9,16 +10,17 @@ struct Node {
     @size(12) b: f32,
 }
 
-struct Step {
-    start: f32,
-    end: f32,
-    h: f32,
-    // Observation at the end of the step, or NO_SLOT.
-    slot: u32,
+// Numbers of a method on a pair: factors of target and source in an update, weights of y and z in the output.
+struct Pair {
+    alpha: f32,
+    beta: f32,
+    y: f32,
+    z: f32,
 }
 
 struct Schedule {
     a: array<Coefficient, 64>,
     nodes: array<Node, 8>,
-    steps: array<Step, 1024>,
+    pair: Pair,
+    entries: array<Entry, 1024>,
 }

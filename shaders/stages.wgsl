@@ -27,12 +27,17 @@ fn keep_stage(i: u32) {
     }
 }
 
+/// Component q of the increment h sum b_i k_i.
+fn increment(q: u32, h: f32) -> f32 {
+    var sum = 0.0;
+    for (var i = 0u; i < STAGES; i++) {
+        sum += schedule.nodes[i].b * k[i * COMPONENTS + q];
+    }
+    return h * sum;
+}
+
 fn advance(h: f32) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        var sum = 0.0;
-        for (var i = 0u; i < STAGES; i++) {
-            sum += schedule.nodes[i].b * k[i * COMPONENTS + q];
-        }
-        x[q] += h * sum;
+        x[q] += increment(q, h);
     }
 }

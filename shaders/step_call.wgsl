@@ -1,10 +1,9 @@
 // Numbers of one dispatch of a step kernel; meanings in src/plan/kernel.rs.
 
 const NO_SLOT: u32 = 0xffffffffu;
-// Status words: the kind in the upper four bits, the step below.
-const FORWARD_NON_FINITE: u32 = 0x10000000u;
-const REVERSE_NON_FINITE: u32 = 0x20000000u;
-const LOSS_OVERFLOW: u32 = 0x30000000u;
+// Bits of `mode`.
+const BACKWARD: u32 = 1u;
+const KEEP: u32 = 2u;
 
 struct StepCall {
     first_step: u32,
@@ -18,6 +17,10 @@ struct StepCall {
     step_number: u32,
     rows: u32,
     tile: u32,
+    mode: u32,
+    event: u32,
+    bits: u32,
+    fraction: u32,
 }
 
 var<immediate> call: StepCall;

@@ -2,35 +2,11 @@
 // In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride] (states or
 // residuals), status (first step that left the finite numbers), and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
-// Companions: common, schedule, stages, step_call, store_*, generated mlp_eval. Twin: src/reference/solve.rs.
+// Companions: common, schedule, entry_step, stages, step_call, observe, store_*, generated mlp_eval. Twin: src/reference/solve.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
-@group(0) @binding(3) var<storage, read_write> observed: array<f32>;
-@group(0) @binding(4) var<storage, read_write> status: array<u32>;
-
-const SAVE: u32 = 0u;
-const RESIDUAL: u32 = 1u;
-
-// A residual beyond this would make the sum of squares overflow, and with it the loss of the whole batch.
-const RESIDUAL_LIMIT: f32 = 1e15;
-
-fn observe(slot: u32, n: u32) {
-    if (slot == NO_SLOT || call.residual > RESIDUAL) {
-        return;
-    }
-    let base = (slot - call.slot_base) * DIM * call.stride;
-    for (var q = 0u; q < COMPONENTS; q++) {
-        let at = base + element(q);
-        let residual = x[q] - observed[at];
-        let b = first + q % TRAJECTORIES;
-        if (call.residual == RESIDUAL && abs(residual) > RESIDUAL_LIMIT && status[b] == 0u) {
-            status[b] = LOSS_OVERFLOW | n;
-        }
-        observed[at] = select(x[q], residual, call.residual == RESIDUAL);
-    }
-}
 
 /// Notes the first step at whose end a trajectory is not finite; that it was too far from a target before says less.
 fn check(n: u32) {
@@ -51,7 +27,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
     observe(call.outer_slot, call.step_number);
     for (var n = 0u; n < call.steps; n++) {
-        let step = schedule.steps[call.first_step + n];
+        let step = schedule.entries[call.first_step + n];
         store(n);
         for (var i = 0u; i < STAGES; i++) {
             stage_argument(i, step.h);

@@ -4,7 +4,7 @@
 // Activations and deltas of every evaluation go to scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them.
 // In: weights, schedule, state (after the last step), observations (residuals or cotangents), summary (their factor);
 // in/out: adjoint [dim, stride], state, status. Trajectories that are padding or not finite write zeros to scratch.
-// Companions: common, schedule, stages, step_call, recover_*, generated mlp_record and mlp_backprop.
+// Companions: common, schedule, entry_step, stages, step_call, pull_back, recover_*, generated mlp_record and mlp_backprop.
 // Twin: src/reference/solve.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
@@ -16,22 +16,8 @@
 @group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
 @group(0) @binding(7) var<storage, read> summary: array<f32>;
 
-// Adjoint; cotangent K_i of a stage.
+// Adjoint.
 var<private> a: array<f32, COMPONENTS>;
-var<private> cotangent: array<f32, COMPONENTS>;
-// Trajectories that take part, and those that met a non-finite value in this step.
-var<private> alive: array<bool, TRAJECTORIES>;
-var<private> bad: array<bool, TRAJECTORIES>;
-// Scratch row of this invocation in the current evaluation, in units of Lanes; so are call.rows and call.tile.
-var<private> scratch_row: u32;
-
-/// The value that goes to scratch: zero for trajectories that take no part, so that they add nothing to dJ/dtheta.
-fn keep(v: f32, r: u32) -> f32 {
-    let finite = is_finite(v);
-    bad[r] = bad[r] || !finite;
-    return select(0.0, v, finite && alive[r]);
-}
-
 /// Adds the cotangent of an observation.
 fn receive(slot: u32) {
     if (slot == NO_SLOT) {
@@ -44,14 +30,9 @@ fn receive(slot: u32) {
     }
 }
 
-fn stage_cotangent(i: u32, h: f32) {
-    for (var q = 0u; q < COMPONENTS; q++) {
-        var sum = schedule.nodes[i].b * a[q];
-        for (var j = i + 1u; j < STAGES; j++) {
-            sum += schedule.a[j * 8u + i].value * k[j * COMPONENTS + q];
-        }
-        cotangent[q] = h * sum;
-    }
+/// What the stages are pulled back with.
+fn pull(q: u32) -> f32 {
+    return a[q];
 }
 
 /// Quarantines trajectories that are no longer finite.
@@ -60,12 +41,7 @@ fn check(n: u32) {
         let r = q % TRAJECTORIES;
         bad[r] = bad[r] || !is_finite(a[q]) || !is_finite(x[q]);
     }
-    for (var r = 0u; r < TRAJECTORIES; r++) {
-        if (bad[r] && alive[r]) {
-            status[first + r] = REVERSE_NON_FINITE | n;
-        }
-        alive[r] = alive[r] && !bad[r];
-    }
+    quarantine(n);
 }
 
 @compute @workgroup_size(WORKGROUP)
@@ -73,17 +49,14 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     let in_tile = group.x * WORKGROUP + local;
     first = call.first_trajectory + in_tile * TRAJECTORIES;
     lane = local;
-    for (var r = 0u; r < TRAJECTORIES; r++) {
-        let b = first + r;
-        alive[r] = b < call.batch && status[b] == 0u;
-    }
+    count_in();
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
         a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
     }
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
-        let step = schedule.steps[call.first_step + n];
+        let step = schedule.entries[call.first_step + n];
         receive(step.slot);
         recover(n);
         for (var p = 0u; p < PHASES * STAGES; p++) {

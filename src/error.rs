@@ -131,6 +131,43 @@ pub enum Error {
         detail: String,
     },
 
+    /// A state left the range of fixed point, twice: once more after the range had been widened.
+    #[error(
+        "the state of trajectory {trajectory} leaves the fixed-point range ±{range} at t = {time} (and {others} other trajectories do); give fewer fraction bits, more log words if the copies drift apart, smaller steps or standardised data, or use the checkpointed adjoint"
+    )]
+    OutOfRange {
+        /// The first trajectory, by its place in the batch.
+        trajectory: usize,
+        /// Time at which it left the range.
+        time: f64,
+        /// The range that was not enough.
+        range: f32,
+        /// Number of other trajectories.
+        others: usize,
+    },
+
+    /// The reverse pass did not come back to the bits that it started from: the driver does not repeat its own results.
+    #[error(
+        "after the reverse pass {words} words of the state differ from the initial ones, so the gradient is not exact and was thrown away; use the checkpointed adjoint on {adapter}, and report this driver"
+    )]
+    NotReversed {
+        /// Words that differ.
+        words: u64,
+        /// The adapter.
+        adapter: String,
+    },
+
+    /// The reconstruction is off by more than the tolerance, and the caller asked for an error then.
+    #[error("the reconstructed x(t0) is off by {drift:e}, more than the tolerance {tolerance:e}; {remedy}")]
+    Drift {
+        /// Largest |x̂(t0) − x(t0)|.
+        drift: f32,
+        /// The tolerance.
+        tolerance: f32,
+        /// What to change.
+        remedy: String,
+    },
+
     /// A file could not be read or written.
     #[error("cannot {action} {}: {source}", path.display())]
     Io {
@@ -190,6 +227,9 @@ impl Error {
             | Self::OutOfMemory { .. }
             | Self::DeviceLost { .. }
             | Self::Timeout { .. }
+            | Self::OutOfRange { .. }
+            | Self::NotReversed { .. }
+            | Self::Drift { .. }
             | Self::NonFinite { .. } => false,
         }
     }

@@ -75,7 +75,8 @@ pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
 pub use model::{Activation, Init, Layer, Mlp, MlpBuilder, Parameters};
 pub use plan::{Caps, DeviceKind, MemoryPlan, Slot};
 pub use problem::{
-    FieldEvaluations, Gradient, NeuralOde, NeuralOdeBuilder, Reconstruction, Report, Solution, TrajectoryStatus,
+    FieldEvaluations, Gradient, NeuralOde, NeuralOdeBuilder, RECONSTRUCTION_TOLERANCE, Reconstruction, Report,
+    Solution, TrajectoryStatus, Warning,
 };
 pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGrid};
 

@@ -10,7 +10,8 @@ mod tests;
 
 use std::fmt::Write as _;
 
-use crate::plan::{FieldLayout, Kernel, Packed, StepKernel};
+use crate::model::Mlp;
+use crate::plan::{FieldLayout, Kernel, Lane, Packed, PairKernel, StepKernel, Words};
 use crate::solver::Adjoint;
 use mlp::MlpText;
 
@@ -43,6 +44,12 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
     let (files, bindings): (Vec<String>, Vec<Access>) = match kernel {
         Kernel::StepForward(step) => step_forward(step),
         Kernel::StepReverse(step) => step_reverse(step),
+        Kernel::PairWalk(pair) => pair_walk(pair),
+        Kernel::PairReverse(pair) => pair_reverse(pair),
+        Kernel::FixedStart(words) => fixed(*words, shader!("fixed_start"), &[Read, ReadWrite]),
+        Kernel::CertificateFixed(words) => {
+            fixed(*words, shader!("certificate_fixed"), &[ReadWrite, Read, Read, ReadWrite])
+        }
         Kernel::OuterProduct(workgroup) => {
             let header = format!("const WORKGROUP: u32 = {workgroup}u;\n");
             (vec![header, shader!("outer_product").into(), outer::outer_block()], vec![Read, Read, ReadWrite])
@@ -53,7 +60,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::LossFinish => (vec![shader!("loss_finish").into()], vec![ReadWrite]),
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
         Kernel::Certificate => folded(&[shader!("certificate")], &[Read, Read, Read, ReadWrite]),
-        Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, ReadWrite]),
+        Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, Read, ReadWrite]),
         Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
         Kernel::Adam => folded(
             &[shader!("common"), shader!("optimizer"), shader!("adam")],
@@ -77,6 +84,23 @@ fn folded(files: &[&str], bindings: &[Access]) -> (Vec<String>, Vec<Access>) {
     (files, bindings.to_vec())
 }
 
+/// A kernel over elements in fixed point.
+fn fixed(words: Words, file: &str, bindings: &[Access]) -> (Vec<String>, Vec<Access>) {
+    let mut files = vec![shader!("common"), shader!("status")];
+    files.extend(conversions(words));
+    files.push(file);
+    folded(&files, bindings)
+}
+
+/// What fixed point of these words is made of.
+fn conversions(words: Words) -> Vec<&'static str> {
+    match words {
+        Words::Float => vec![],
+        Words::One => vec![shader!("fixed"), shader!("fixed_one")],
+        Words::Two => vec![shader!("fixed"), shader!("fixed_two")],
+    }
+}
+
 fn step_forward(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     use Access::{Read, ReadWrite, Uniform};
     let layout = FieldLayout::new(&step.field);
@@ -89,8 +113,8 @@ fn step_forward(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
         _ => shader!("store_nothing"),
     };
     let body = MlpText::new(&layout, step.field.dim(), step.field.time_input(), step.lane).forward();
-    let mut files = step_files(step, &layout);
-    files.extend([body, store.into(), shader!("step_forward").into()]);
+    let mut files = step_files(&step.field, step.stages, step.lane, &layout, shader!("entry_step"));
+    files.extend([body, shader!("observe").into(), store.into(), shader!("step_forward").into()]);
     (files, bindings)
 }
 
@@ -106,31 +130,64 @@ fn step_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
         _ => shader!("recover_backsolve"),
     };
     let body = MlpText::new(&layout, step.field.dim(), step.field.time_input(), step.lane).reverse();
-    let mut files = step_files(step, &layout);
-    files.extend([body, recover.into(), shader!("step_reverse").into()]);
+    let mut files = step_files(&step.field, step.stages, step.lane, &layout, shader!("entry_step"));
+    files.extend([body, shader!("pull_back").into(), recover.into(), shader!("step_reverse").into()]);
     (files, bindings)
 }
 
-/// What forward and reverse share, in front: constants, schedule, activations, stages.
-fn step_files(step: &StepKernel, layout: &FieldLayout) -> Vec<String> {
+fn pair_walk(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite, Uniform};
+    let layout = FieldLayout::new(&pair.field);
+    let mut bindings = vec![Read, Uniform, ReadWrite, ReadWrite, ReadWrite, ReadWrite, ReadWrite];
+    let body = MlpText::new(&layout, pair.field.dim(), pair.field.time_input(), pair.lane).forward();
+    let mut files = step_files(&pair.field, pair.stages, pair.lane, &layout, shader!("entry_update"));
+    files.extend([body, shader!("observe").into(), shader!("pair_walk").into()]);
+    files.extend(conversions(pair.words).into_iter().map(String::from));
+    if pair.words == Words::Float {
+        files.push(shader!("pair_float").into());
+    } else {
+        bindings.push(ReadWrite);
+        files.extend([shader!("pair_log"), shader!("pair_fixed")].map(String::from));
+    }
+    (files, bindings)
+}
+
+fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite, Uniform};
+    let layout = FieldLayout::new(&pair.field);
+    let body = MlpText::new(&layout, pair.field.dim(), pair.field.time_input(), pair.lane).reverse();
+    let mut files = step_files(&pair.field, pair.stages, pair.lane, &layout, shader!("entry_update"));
+    files.extend([body, shader!("pull_back").into(), shader!("pair_reverse").into()]);
+    (files, vec![Read, Uniform, ReadWrite, Read, ReadWrite, ReadWrite, Read, Read])
+}
+
+/// What the kernels that walk a track share, in front: constants, schedule, activations, stages.
+fn step_files(field: &Mlp, stages: u32, lane: Lane, layout: &FieldLayout, entry: &str) -> Vec<String> {
     let mut header = String::new();
     let constants = [
-        ("DIM", step.field.dim()),
+        ("DIM", field.dim()),
         ("PADDED_DIM", Packed::padded(layout.layers[0].forward.inputs)),
-        ("STAGES", step.stages as usize),
-        ("TRAJECTORIES", step.lane.trajectories as usize),
-        ("WORKGROUP", step.lane.workgroup as usize),
+        ("STAGES", stages as usize),
+        ("TRAJECTORIES", lane.trajectories as usize),
+        ("WORKGROUP", lane.workgroup as usize),
     ];
     for (name, value) in constants {
         let _ = writeln!(header, "const {name}: u32 = {value}u;");
     }
     // What one invocation reads and writes at once in buffers over trajectories.
-    let lanes = match step.lane.trajectories {
+    let lanes = match lane.trajectories {
         1 => "f32".to_owned(),
         r => format!("vec{r}<f32>"),
     };
     let _ = writeln!(header, "alias Lanes = {lanes};");
-    let shared =
-        [shader!("common"), shader!("activation"), shader!("schedule"), shader!("stages"), shader!("step_call")];
+    let shared = [
+        shader!("common"),
+        shader!("activation"),
+        shader!("schedule"),
+        entry,
+        shader!("status"),
+        shader!("stages"),
+        shader!("step_call"),
+    ];
     std::iter::once(header).chain(shared.map(String::from)).collect()
 }

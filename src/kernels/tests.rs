@@ -13,8 +13,9 @@ use wgpu::naga::{AddressSpace, Module, StorageAccess, TypeInner};
 use super::*;
 use crate::model::{Activation, Mlp};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CountCall, FinishCall, GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, OptimizerCall,
-    OuterCall, ReduceCall, StepCall, Trips, WINDOW, WeightFetch, write_window,
+    CALL_WORDS, CertificateCall, CountCall, DriftCall, FinishCall, GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT,
+    OptimizerCall, OuterCall, PairKernel, ReduceCall, StartCall, StepCall, Track, Trips, WINDOW, WeightFetch, Words,
+    write_window,
 };
 use crate::solver::{Method, TimeGrid};
 
@@ -58,8 +59,31 @@ fn step_kernels() -> Vec<StepKernel> {
     kernels
 }
 
+/// Kernels of pairs over widths, increments, lanes and words.
+fn pair_kernels() -> Vec<PairKernel> {
+    let mut kernels = Vec::new();
+    for lane in [SCALAR, PAIR, VECTOR] {
+        for words in [Words::Float, Words::One, Words::Two] {
+            for (mlp, stages) in [
+                (field(1, &[], Activation::Tanh, false), 1),
+                (field(2, &[3], Activation::Tanh, true), 4),
+                (field(3, &[7, 5], Activation::Gelu, false), 6),
+                (field(130, &[9], Activation::Tanh, true), 1),
+                (field(129, &[300, 128], Activation::Silu, true), 2),
+            ] {
+                kernels.push(PairKernel { field: mlp, stages, lane, words });
+            }
+        }
+    }
+    kernels
+}
+
 fn kernels() -> Vec<Kernel> {
     let mut all = vec![
+        Kernel::FixedStart(Words::One),
+        Kernel::FixedStart(Words::Two),
+        Kernel::CertificateFixed(Words::One),
+        Kernel::CertificateFixed(Words::Two),
         Kernel::PackWeights,
         Kernel::OuterProduct(8),
         Kernel::OuterProduct(64),
@@ -81,19 +105,29 @@ fn kernels() -> Vec<Kernel> {
             all.push(Kernel::StepForward(step));
         }
     }
+    for pair in pair_kernels() {
+        if pair.words == Words::Float {
+            all.push(Kernel::PairReverse(pair.clone()));
+        }
+        all.push(Kernel::PairWalk(pair));
+    }
     all
 }
 
 /// Bytes of the numbers that the host sends with a dispatch of this kernel.
 fn call_bytes(kernel: &Kernel) -> usize {
     match kernel {
-        Kernel::StepForward(_) | Kernel::StepReverse(_) => size_of::<StepCall>(),
-        Kernel::PackWeights | Kernel::NormPartials | Kernel::DriftPartials => size_of::<CountCall>(),
+        Kernel::StepForward(_) | Kernel::StepReverse(_) | Kernel::PairWalk(_) | Kernel::PairReverse(_) => {
+            size_of::<StepCall>()
+        }
+        Kernel::FixedStart(_) => size_of::<StartCall>(),
+        Kernel::DriftPartials => size_of::<DriftCall>(),
+        Kernel::PackWeights | Kernel::NormPartials => size_of::<CountCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials => size_of::<LossCall>(),
         Kernel::LossFinish => size_of::<FinishCall>(),
-        Kernel::Certificate => size_of::<CertificateCall>(),
+        Kernel::Certificate | Kernel::CertificateFixed(_) => size_of::<CertificateCall>(),
         Kernel::Adam | Kernel::Sgd => size_of::<OptimizerCall>(),
         Kernel::Gather => size_of::<GatherCall>(),
     }
@@ -105,6 +139,11 @@ fn case(kernel: &Kernel) -> String {
             let (stages, lane) = (s.stages, s.lane);
             format!("{} of {}, {stages} stages, {lane:?}, {:?}", kernel.name(), s.field.summary(), s.adjoint)
         }
+        Kernel::PairWalk(p) | Kernel::PairReverse(p) => {
+            let (stages, lane) = (p.stages, p.lane);
+            format!("{} of {}, {stages} stages, {lane:?}, {:?}", kernel.name(), p.field.summary(), p.words)
+        }
+        Kernel::FixedStart(words) | Kernel::CertificateFixed(words) => format!("{} of {words:?}", kernel.name()),
         _ => kernel.name().to_owned(),
     }
 }
@@ -131,6 +170,7 @@ fn every_kernel_is_valid() {
         let groups = module.entry_points[0].workgroup_size;
         let workgroup = match kernel {
             Kernel::StepForward(s) | Kernel::StepReverse(s) => s.lane.workgroup,
+            Kernel::PairWalk(p) | Kernel::PairReverse(p) => p.lane.workgroup,
             Kernel::OuterProduct(workgroup) => *workgroup,
             Kernel::LossFinish => 1,
             // src/plan/fold.rs counts groups of 64 for these.
@@ -144,7 +184,12 @@ fn every_kernel_is_valid() {
 #[test]
 fn only_broadcasts_need_subgroups() {
     for kernel in kernels() {
-        let broadcasts = matches!(&kernel, Kernel::StepForward(s) | Kernel::StepReverse(s) if s.lane.fetch == WeightFetch::Broadcast8);
+        let fetch = match &kernel {
+            Kernel::StepForward(s) | Kernel::StepReverse(s) => Some(s.lane.fetch),
+            Kernel::PairWalk(p) | Kernel::PairReverse(p) => Some(p.lane.fetch),
+            _ => None,
+        };
+        let broadcasts = fetch == Some(WeightFetch::Broadcast8);
         let (_, module) = parsed(&kernel);
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
         assert_eq!(valid.is_err(), broadcasts, "{}: subgroup operations", case(&kernel));
@@ -207,7 +252,7 @@ fn the_schedule_has_the_hosts_layout() {
         (members.iter().map(|m| (m.name.clone().unwrap_or_default(), m.offset)).collect(), *span)
     };
     let (schedule, bytes) = members("Schedule");
-    let (record, record_bytes) = members("Step");
+    let (record, record_bytes) = members("Entry");
     let (node, node_bytes) = members("Node");
     let (coefficient, coefficient_bytes) = members("Coefficient");
     let offset = |list: &[(String, u32)], name: &str| {
@@ -216,7 +261,8 @@ fn the_schedule_has_the_hosts_layout() {
 
     let tableau = Method::Tsit5.tableau();
     let grid = TimeGrid::with_steps(0.5, &[0.75, 2.0], 2.0, WINDOW).expect("a valid grid");
-    let written = write_window(tableau, &grid, 0).expect("a window");
+    let track = Track::new(Method::Tsit5, &grid, None).expect("a track");
+    let written = write_window(Method::Tsit5, &grid, &track, 0).expect("a window");
     assert_eq!(written.len(), bytes as usize, "bytes of the schedule");
     let word = |at: usize| u32::from_le_bytes(written[at..at + 4].try_into().expect("four bytes"));
     let number = |at: usize| f64::from(f32::from_bits(word(at)));
@@ -235,7 +281,7 @@ fn the_schedule_has_the_hosts_layout() {
         }
     }
     for n in 0..WINDOW {
-        let at = offset(&schedule, "steps") + n * record_bytes as usize;
+        let at = offset(&schedule, "entries") + n * record_bytes as usize;
         let (start, end) = (grid.times()[n], grid.times()[n + 1]);
         assert_eq!(number(at + offset(&record, "start")), rounded(start), "start of step {n}");
         assert_eq!(number(at + offset(&record, "end")), rounded(end), "end of step {n}");
@@ -252,21 +298,28 @@ fn the_plan_counts_every_loop_trip() {
         let layout = FieldLayout::new(&step.field);
         let backsolve = step.adjoint == Some(Adjoint::Backsolve);
         let planned = Trips::new(&layout, step.field.dim(), step.stages, step.lane, backsolve);
-        let check = |kernel: &Kernel, name: &str, per_step: u64| {
-            let text = trips::Trips::new(&source(kernel).text);
-            let run = |steps| text.count(name, &[("call.steps", steps)]);
-            let step = run(2) - run(1);
-            let fixed = run(1) - step;
-            assert!(step <= per_step, "{}: a step takes {step} trips, the plan says {per_step}", case(kernel));
-            assert!(fixed <= planned.fixed, "{}: {fixed} trips, the plan says {}", case(kernel), planned.fixed);
-            // Not so careful that dispatches get short: within a factor of two.
-            assert!(2 * step + 50 >= per_step, "{}: {step} trips, the plan says {per_step}", case(kernel));
-        };
-        check(&Kernel::StepForward(step.clone()), "step_forward", planned.forward_step);
+        check_trips(&Kernel::StepForward(step.clone()), planned.forward_step, planned.fixed);
         if step.adjoint.is_some() {
-            check(&Kernel::StepReverse(step.clone()), "step_reverse", planned.reverse_step);
+            check_trips(&Kernel::StepReverse(step.clone()), planned.reverse_step, planned.fixed);
         }
     }
+    for pair in pair_kernels() {
+        let layout = FieldLayout::new(&pair.field);
+        let planned = Trips::pair(&layout, pair.field.dim(), pair.stages, pair.lane);
+        check_trips(&Kernel::PairWalk(pair.clone()), planned.forward_step, planned.fixed);
+        check_trips(&Kernel::PairReverse(pair), planned.reverse_step, planned.fixed);
+    }
+}
+
+fn check_trips(kernel: &Kernel, per_step: u64, planned_fixed: u64) {
+    let text = trips::Trips::new(&source(kernel).text);
+    let run = |steps| text.count(kernel.name(), &[("call.steps", steps)]);
+    let step = run(2) - run(1);
+    let fixed = run(1) - step;
+    assert!(step <= per_step, "{}: a step takes {step} trips, the plan says {per_step}", case(kernel));
+    assert!(fixed <= planned_fixed, "{}: {fixed} trips, the plan says {planned_fixed}", case(kernel));
+    // Not so careful that dispatches get short: within a factor of two.
+    assert!(2 * step + 50 >= per_step, "{}: {step} trips, the plan says {per_step}", case(kernel));
 }
 
 /// The generated body of one tiny field, to be read: a change of the generator shows up as a difference here.

@@ -14,9 +14,13 @@ pub enum Slot {
     PackTable,
     /// Method coefficients and a window of the steps; its size does not depend on their number.
     Schedule,
-    /// State x, `[dim, stride]`: the only copy of the trajectory.
+    /// State x, `[dim, stride]`: the only copy of the trajectory. Two of them for methods on a pair, of one or two words.
     State,
-    /// Adjoint a = dJ/dx, `[dim, stride]`.
+    /// Methods on a pair: largest distance of the copies, `[stride]`; otherwise unused.
+    Spread,
+    /// Fixed point: the bits that contractions have dropped, `[words, dim, stride]`.
+    BitLog,
+    /// Adjoint a = dJ/dx, `[dim, stride]`; of both copies of a pair.
     Adjoint,
     /// Given initial states x(t0), `[dim, stride]`.
     Initial,
@@ -24,8 +28,9 @@ pub enum Slot {
     Observed,
     /// Per trajectory: 0, or what went wrong and at which step, `[stride]`.
     Status,
-    /// The state before every step of the segment that the reverse pass walks through, `[segment, dim, stride]`. With the
-    /// stored adjoint that segment is the whole grid.
+    /// The state before every step (for a pair: the source of every update) of the segment that the reverse pass walks
+    /// through, `[segment, dim, stride]`. With the stored adjoint that segment is the whole grid; where a pair walks back
+    /// it is what one dispatch takes.
     Stored,
     /// Checkpointed adjoint only: the state before every segment, `[segments, dim, stride]`.
     Anchors,
@@ -57,7 +62,8 @@ pub enum Slot {
 
 /// Every byte that a run keeps on the device, known before anything is allocated.
 ///
-/// Only [`Slot::Stored`] and [`Slot::Anchors`] depend on the number of steps.
+/// Only [`Slot::Stored`] and [`Slot::Anchors`] depend on the number of steps, and with [`Adjoint::Stored`](crate::Adjoint),
+/// `Checkpointed` and anchored `Backsolve` alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {
     entries: Vec<(Slot, u64)>,

@@ -45,11 +45,36 @@ pub(crate) struct StepKernel {
     pub adjoint: Option<Adjoint>,
 }
 
+/// How the numbers of a pair of states are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Words {
+    /// f32.
+    Float,
+    /// Fixed point of one word.
+    One,
+    /// Fixed point of two words.
+    Two,
+}
+
+/// Everything that shapes the text of the kernels for methods on a pair of states. `stages` are those of one increment.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct PairKernel {
+    pub field: Mlp,
+    pub stages: u32,
+    pub lane: Lane,
+    pub words: Words,
+}
+
 /// A compute kernel, by the name of its file in `shaders/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
     StepForward(StepKernel),
     StepReverse(StepKernel),
+    PairWalk(PairKernel),
+    /// The words do not matter: the sources come as f32.
+    PairReverse(PairKernel),
+    FixedStart(Words),
+    CertificateFixed(Words),
     PackWeights,
     /// With its workgroup size: one subgroup on CPUs.
     OuterProduct(u32),
@@ -70,6 +95,10 @@ impl Kernel {
         match self {
             Self::StepForward(_) => "step_forward",
             Self::StepReverse(_) => "step_reverse",
+            Self::PairWalk(_) => "pair_walk",
+            Self::PairReverse(_) => "pair_reverse",
+            Self::FixedStart(_) => "fixed_start",
+            Self::CertificateFixed(_) => "certificate_fixed",
             Self::PackWeights => "pack_weights",
             Self::OuterProduct(_) => "outer_product",
             Self::Reduce => "reduce",
@@ -85,7 +114,7 @@ impl Kernel {
     }
 }
 
-/// Numbers of a dispatch of `step_forward` or `step_reverse`.
+/// Numbers of a dispatch of `step_forward`, `step_reverse`, `pair_walk` or `pair_reverse`. Steps are entries of the track.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct StepCall {
@@ -110,6 +139,28 @@ pub(crate) struct StepCall {
     pub rows: u32,
     /// Reverse: rows of one evaluation, in the same groups.
     pub tile: u32,
+    /// Pairs: [`BACKWARD`], [`KEEP`].
+    pub mode: u32,
+    /// Pairs: contractions before the first update of a walk forward, or before the end of a walk back.
+    pub event: u32,
+    /// Pairs: bits that one contraction drops.
+    pub bits: u32,
+    /// Fixed point: bits below the point.
+    pub fraction: u32,
+}
+
+/// Bit of [`StepCall::mode`]: walk back.
+pub(crate) const BACKWARD: u32 = 1;
+/// Bit of [`StepCall::mode`]: keep the source of every update.
+pub(crate) const KEEP: u32 = 2;
+
+/// Numbers of `fixed_start`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct StartCall {
+    /// Values of a plane, dim × stride.
+    pub count: u32,
+    pub fraction: u32,
 }
 
 /// Numbers of a dispatch over `count` elements.
@@ -169,13 +220,27 @@ pub(crate) struct FinishCall {
     pub per_trajectory: f32,
 }
 
-/// Numbers of `certificate`.
+/// Numbers of `certificate` and `certificate_fixed`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct CertificateCall {
     pub dim: u32,
     pub stride: u32,
     pub batch: u32,
+    /// Copies that are compared: 2 for pairs, 1 otherwise.
+    pub copies: u32,
+    /// Fixed point: bits below the point.
+    pub fraction: u32,
+}
+
+/// Numbers of `drift_partials`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct DriftCall {
+    pub count: u32,
+    pub stride: u32,
+    /// 1 if the drifts are followed by the numbers of words that differ.
+    pub fixed: u32,
 }
 
 /// Numbers of `adam` and `sgd`.

@@ -68,4 +68,17 @@ impl Trips {
         let adjoint = looped(stages, combine + back + whole);
         Self { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 8 * whole }
     }
+
+    /// Trips of the kernels of a pair; a step is an update.
+    pub(crate) fn pair(layout: &FieldLayout, dim: usize, stages: u32, lane: Lane) -> Self {
+        let single = Self::new(layout, dim, stages, lane, false);
+        let components = dim as u64 * u64::from(lane.trajectories);
+        let whole = looped(components, 0);
+        let kick = looped(components, looped(u64::from(stages), 0));
+        // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
+        let forward_step = single.forward_step + kick + 9 * whole;
+        // A pair walks back in the kernel that it walks forward in.
+        let reverse_step = (single.reverse_step + 3 * whole).max(forward_step);
+        Self { forward_step, reverse_step, fixed: single.fixed + 8 * whole + 8 }
+    }
 }

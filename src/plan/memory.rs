@@ -2,6 +2,7 @@
 
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
+use super::kernel::Words;
 use super::reduce::{PARTIAL_RUN, sums_sizes};
 use super::schedule::schedule_bytes;
 use super::shape::{Shape, Spec, Unit, limit};
@@ -22,16 +23,26 @@ pub(super) fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     memory.add(Slot::State, shape.kept_values());
     memory.add(Slot::Observed, u64::from(shape.saves) * shape.state_values());
     memory.add(Slot::Status, u64::from(shape.stride));
+    if spec.method.pair().is_some() {
+        memory.add(Slot::Stored, shape.stored * shape.state_values());
+        if spec.arithmetic.words() != Words::Float {
+            memory.add(Slot::BitLog, shape.log_words * shape.state_values());
+        }
+    }
+    if spec.method.pair().is_some() || spec.adjoint.is_some() {
+        memory.add(Slot::Spread, u64::from(shape.stride));
+    }
     let Some(adjoint) = spec.adjoint else { return memory };
-    memory.add(Slot::Adjoint, shape.state_values());
+    memory.add(Slot::Adjoint, shape.adjoint_values());
     memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
     memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
     memory.add(Slot::Partials, shape.slices() * parameters);
     memory.add(Slot::Gradient, parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
-    memory.add(Slot::Drift, u64::from(shape.stride));
-    if adjoint.is_exact() {
-        memory.add(Slot::Stored, shape.segment * shape.state_values());
+    let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };
+    memory.add(Slot::Drift, columns * u64::from(shape.stride));
+    if spec.method.pair().is_none() && adjoint.keeps_states() {
+        memory.add(Slot::Stored, shape.stored * shape.state_values());
     }
     if adjoint == Adjoint::Checkpointed {
         memory.add(Slot::Anchors, shape.segments() * shape.kept_values());

@@ -7,6 +7,7 @@ mod kernel;
 mod lane;
 mod layout;
 mod memory;
+mod pair;
 mod passes;
 mod program;
 mod reduce;
@@ -14,7 +15,6 @@ mod schedule;
 mod shape;
 mod solve;
 mod steps;
-#[allow(dead_code, reason = "the kernels of pairs are to come")]
 mod track;
 mod train;
 
@@ -30,8 +30,11 @@ pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::Spec;
+pub(crate) use shape::{Arithmetic, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
+#[cfg(test)]
+pub(crate) use track::Track;
+pub(crate) use track::step_of;
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
 
 use crate::error::{Error, Result};

@@ -18,7 +18,10 @@ impl Plan {
     pub(crate) fn forward(&self, observe: Observe) -> Result<Program> {
         let mut program = Program::default();
         let bytes = self.shape.kept_bytes();
-        program.copy((Slot::Initial, 0), (Slot::State, 0), bytes);
+        match self.spec.method.pair() {
+            Some(_) => self.start_pair(&mut program)?,
+            None => program.copy((Slot::Initial, 0), (Slot::State, 0), bytes),
+        }
         for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
             if self.checkpointed() {
                 program.copy((Slot::State, 0), (Slot::Anchors, number as u64 * bytes), bytes);
@@ -70,6 +73,9 @@ impl Plan {
 
     /// Advances the state through a segment.
     fn forward_segment(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+        if self.spec.method.pair().is_some() {
+            return self.pair_forward(program, segment, observe);
+        }
         let kernel = Arc::new(Kernel::StepForward(StepKernel {
             // Reconstruction is a matter of the way back.
             adjoint: self.step_kernel().adjoint.filter(|a| *a == Adjoint::Stored),
@@ -91,6 +97,9 @@ impl Plan {
 
     /// Walks back through a segment. Mirror of [`Self::forward_segment`].
     fn reverse_segment(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
+        if self.spec.method.pair().is_some() {
+            return self.pair_reverse(program, segment);
+        }
         let kernel = Arc::new(Kernel::StepReverse(self.step_kernel()));
         let lanes = self.shape.lane.trajectories;
         for chunk in segment.iter().rev() {
@@ -108,16 +117,18 @@ impl Plan {
                 };
                 let flops = 4 * self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
-                let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(tile.count);
-                if used > 0 {
-                    self.outer_product(program, used)?;
-                }
+                self.outer_product_of(program, chunk, tile.count)?;
             }
         }
         Ok(())
     }
 
-    fn outer_product(&self, program: &mut Program, used: u64) -> Result<()> {
+    /// dJ/dθ from the scratch that a dispatch has filled.
+    pub(super) fn outer_product_of(&self, program: &mut Program, chunk: &Chunk, trajectories: u32) -> Result<()> {
+        let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(trajectories);
+        if used == 0 {
+            return Ok(());
+        }
         let blocks = self.shape.layout.blocks as u64;
         let call = OuterCall {
             blocks: word(blocks, "gradient blocks")?,
@@ -145,7 +156,7 @@ impl Plan {
         }
     }
 
-    fn step_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
+    pub(super) fn step_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
         Ok(StepCall {
             first_step: word((chunk.first % WINDOW) as u64, "steps")?,
             steps: word(chunk.count as u64, "steps")?,
@@ -159,15 +170,15 @@ impl Plan {
         })
     }
 
-    fn step_flops(&self, chunk: &Chunk, trajectories: u32) -> u64 {
+    pub(super) fn step_flops(&self, chunk: &Chunk, trajectories: u32) -> u64 {
         self.spec.field.flops() * u64::from(self.shape.stages) * chunk.count as u64 * u64::from(trajectories)
     }
 
-    fn groups(&self, trajectories: u32) -> [u32; 2] {
+    pub(super) fn groups(&self, trajectories: u32) -> [u32; 2] {
         [trajectories / self.shape.lane.group_trajectories(), 1]
     }
 
-    fn observed(&self, chunk: &Chunk) -> Binding {
+    pub(super) fn observed(&self, chunk: &Chunk) -> Binding {
         let slots = self.shape.window_slots.min(self.shape.saves - chunk.slot_base);
         self.slots(chunk.slot_base, slots)
     }
@@ -185,20 +196,20 @@ impl Plan {
 
 /// A part of the batch.
 #[derive(Clone, Copy, Debug)]
-struct Tile {
-    first: u32,
-    count: u32,
+pub(super) struct Tile {
+    pub first: u32,
+    pub count: u32,
 }
 
 /// Walks the batch in tiles.
-struct Tiles {
+pub(super) struct Tiles {
     next: u32,
     end: u32,
     size: u32,
 }
 
 impl Tiles {
-    fn new(end: u32, size: u32) -> Self {
+    pub(super) fn new(end: u32, size: u32) -> Self {
         Self { next: 0, end, size }
     }
 }

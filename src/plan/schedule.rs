@@ -3,10 +3,11 @@
 use encase::{ShaderType, UniformBuffer};
 
 use super::kernel::NO_SLOT;
+use super::track::{PackedUpdate, Track};
 use crate::error::{Error, Result};
-use crate::solver::{Tableau, TimeGrid};
+use crate::solver::{Method, TimeGrid};
 
-/// Steps in one window. The device holds one window at a time, so its memory does not depend on the number of steps.
+/// Entries in one window. The device holds one window at a time, so its memory does not depend on the number of steps.
 pub(crate) const WINDOW: usize = 1024;
 /// Stages that the uniform has room for.
 pub(crate) const MAX_STAGES: usize = 8;
@@ -26,20 +27,31 @@ struct Node {
     b: f32,
 }
 
-/// One step: its two ends, its length and the observation at its end (of the grid's direction), if any.
+/// An entry. Steps: start, end, length, and the observation at the end (of the grid's direction), if any. Updates of a
+/// pair: length, time, drift, and what they do.
 #[derive(Clone, Copy, Debug, Default, ShaderType)]
-struct StepRecord {
-    start: f32,
-    end: f32,
-    h: f32,
-    slot: u32,
+struct Entry {
+    first: f32,
+    second: f32,
+    third: f32,
+    word: u32,
+}
+
+/// Numbers of a method on a pair: factors of target and source in an update, weights of y and z in the output.
+#[derive(Clone, Copy, Debug, Default, ShaderType)]
+struct PairNumbers {
+    alpha: f32,
+    beta: f32,
+    y: f32,
+    z: f32,
 }
 
 #[derive(Clone, Debug, ShaderType)]
 struct Schedule {
     a: [Coefficient; MAX_STAGES * MAX_STAGES],
     nodes: [Node; MAX_STAGES],
-    steps: [StepRecord; WINDOW],
+    pair: PairNumbers,
+    entries: [Entry; WINDOW],
 }
 
 /// Refuses times that f32 cannot tell apart: steps would have no length, or all stages the same time.
@@ -69,14 +81,16 @@ pub(crate) fn schedule_bytes() -> u64 {
     Schedule::min_size().get()
 }
 
-/// Writes window `index`: the steps `index * WINDOW ..`, times computed in f64 and rounded once.
-pub(crate) fn write_window(tableau: &Tableau, grid: &TimeGrid, index: usize) -> Result<Vec<u8>> {
+/// Writes window `index`: the entries `index * WINDOW ..`, computed in f64 and rounded once.
+pub(crate) fn write_window(method: Method, grid: &TimeGrid, track: &Track, index: usize) -> Result<Vec<u8>> {
     #[expect(clippy::cast_possible_truncation, reason = "this is the one place where host f64 becomes device f32")]
     let round = |value: f64| value as f32;
+    let tableau = method.tableau();
     let mut schedule = Schedule {
         a: [Coefficient::default(); MAX_STAGES * MAX_STAGES],
         nodes: [Node::default(); MAX_STAGES],
-        steps: [StepRecord::default(); WINDOW],
+        pair: PairNumbers::default(),
+        entries: [Entry::default(); WINDOW],
     };
     for i in 0..tableau.stages() {
         schedule.nodes[i] = Node { c: round(tableau.c[i]), b: round(tableau.b[i]) };
@@ -85,18 +99,27 @@ pub(crate) fn write_window(tableau: &Tableau, grid: &TimeGrid, index: usize) -> 
         }
     }
     let first = index * WINDOW;
-    let last = (first + WINDOW).min(grid.steps());
-    let mut slot = grid.saves().partition_point(|&s| s <= first);
-    for (record, n) in schedule.steps.iter_mut().zip(first..last) {
-        let (start, end) = (grid.times()[n], grid.times()[n + 1]);
-        let observed = grid.saves().get(slot) == Some(&(n + 1));
-        *record = StepRecord {
-            start: round(start),
-            end: round(end),
-            h: round(end - start),
-            slot: if observed { u32::try_from(slot).unwrap_or(NO_SLOT) } else { NO_SLOT },
-        };
-        slot += usize::from(observed);
+    if let Some(pair) = method.pair() {
+        let ([alpha, beta], [y, z]) = (pair.blend().map(round), pair.output().map(round));
+        schedule.pair = PairNumbers { alpha, beta, y, z };
+        let updates = track.updates.iter().skip(first);
+        for (entry, &PackedUpdate { h, t, drift, word }) in schedule.entries.iter_mut().zip(updates) {
+            *entry = Entry { first: h, second: t, third: drift, word };
+        }
+    } else {
+        let last = (first + WINDOW).min(grid.steps());
+        let mut slot = grid.saves().partition_point(|&s| s <= first);
+        for (entry, n) in schedule.entries.iter_mut().zip(first..last) {
+            let (start, end) = (grid.times()[n], grid.times()[n + 1]);
+            let observed = grid.saves().get(slot) == Some(&(n + 1));
+            *entry = Entry {
+                first: round(start),
+                second: round(end),
+                third: round(end - start),
+                word: if observed { u32::try_from(slot).unwrap_or(NO_SLOT) } else { NO_SLOT },
+            };
+            slot += usize::from(observed);
+        }
     }
     let mut bytes = UniformBuffer::new(Vec::new());
     bytes.write(&schedule).map_err(|e| Error::Device { what: "the step schedule".into(), message: e.to_string() })?;
@@ -106,18 +129,18 @@ pub(crate) fn write_window(tableau: &Tableau, grid: &TimeGrid, index: usize) -> 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::solver::Method;
 
     #[test]
     fn windows_continue_each_other_and_name_each_observation_once() {
         let grid = TimeGrid::with_steps(0.0, &[0.0, 0.5, 1.0, 1.5], 2.0, 700).expect("a valid grid");
+        let track = Track::new(Method::Tsit5, &grid, None).expect("a valid track");
         let mut slots = Vec::new();
         let mut time = 0.0_f32;
         for window in 0..grid.steps().div_ceil(WINDOW) {
-            let bytes = write_window(Method::Tsit5.tableau(), &grid, window).expect("a window");
+            let bytes = write_window(Method::Tsit5, &grid, &track, window).expect("a window");
             assert_eq!(bytes.len() as u64, schedule_bytes(), "every window has the same size");
             let words: &[u32] = bytemuck::cast_slice(&bytes);
-            let steps = &words[(MAX_STAGES * MAX_STAGES + MAX_STAGES) * 4..];
+            let steps = &words[(MAX_STAGES * MAX_STAGES + MAX_STAGES + 1) * 4..];
             for step in steps.chunks(4).take(grid.steps() - window * WINDOW) {
                 assert_eq!(f32::from_bits(step[0]), time, "a step starts where the last one ended");
                 time = f32::from_bits(step[1]);

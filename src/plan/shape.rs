@@ -1,7 +1,7 @@
 //! The sizes of a run: strides, tiles, rows and how many steps one dispatch takes.
 
 use super::caps::Caps;
-use super::kernel::Lane;
+use super::kernel::{Lane, Words};
 use super::lane::{self, STRIDE, Trips};
 use super::layout::FieldLayout;
 use super::schedule::{MAX_STAGES, WINDOW, check_times};
@@ -9,7 +9,7 @@ use super::track::Track;
 use super::word;
 use crate::error::{Error, Result};
 use crate::model::Mlp;
-use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
 const MAX_EVALUATIONS: u64 = 64;
@@ -20,6 +20,35 @@ const MAX_WIDTH: u64 = 4096;
 /// Rows that one invocation of `outer_product` adds.
 const SLICE_ROWS: u32 = 256;
 
+/// How the numbers of the state are kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Arithmetic {
+    Float,
+    /// Fixed point, with this many bits below the point of the first word.
+    Fixed {
+        fraction_bits: u32,
+        two_words: bool,
+    },
+}
+
+impl Arithmetic {
+    pub(crate) fn words(self) -> Words {
+        match self {
+            Self::Float => Words::Float,
+            Self::Fixed { two_words: false, .. } => Words::One,
+            Self::Fixed { two_words: true, .. } => Words::Two,
+        }
+    }
+
+    /// Bits below the point of the first word; 0 for floats.
+    pub(crate) fn fraction_bits(self) -> u32 {
+        match self {
+            Self::Float => 0,
+            Self::Fixed { fraction_bits, .. } => fraction_bits,
+        }
+    }
+}
+
 /// What is integrated, how, and for how many trajectories.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Spec {
@@ -29,7 +58,43 @@ pub(crate) struct Spec {
     /// `None` for a solve without gradient.
     pub adjoint: Option<Adjoint>,
     pub options: AdjointOptions,
+    pub arithmetic: Arithmetic,
+    pub contraction: Option<Contraction>,
     pub batch: usize,
+}
+
+impl Spec {
+    /// A solve whose numbers are those of a gradient by `adjoint`, which is not `Auto`.
+    pub(crate) fn solve(
+        field: Mlp,
+        method: Method,
+        grid: TimeGrid,
+        adjoint: Adjoint,
+        options: AdjointOptions,
+        batch: usize,
+    ) -> Self {
+        let arithmetic = match adjoint {
+            Adjoint::Exact => Arithmetic::Fixed {
+                fraction_bits: options.fraction_bits.unwrap_or(DEFAULT_FRACTION_BITS),
+                two_words: options.two_words,
+            },
+            _ => Arithmetic::Float,
+        };
+        let contraction = options.contraction(method, adjoint, grid.steps());
+        Self { field, method, grid, adjoint: None, options, arithmetic, contraction, batch }
+    }
+
+    /// The same problem with its gradient.
+    pub(crate) fn gradient(
+        field: Mlp,
+        method: Method,
+        grid: TimeGrid,
+        adjoint: Adjoint,
+        options: AdjointOptions,
+        batch: usize,
+    ) -> Self {
+        Self { adjoint: Some(adjoint), ..Self::solve(field, method, grid, adjoint, options, batch) }
+    }
 }
 
 /// Sizes that follow from a [`Spec`] and the device. All in units of values or trajectories, not bytes.
@@ -49,6 +114,12 @@ pub(crate) struct Shape {
     pub entries: u64,
     /// Entries of one segment: of the part of the track whose states are stored at a time.
     pub segment: u64,
+    /// States that [`Slot::Stored`](super::Slot) holds: a segment, or for a pair that walks back one reverse dispatch.
+    pub stored: u64,
+    /// Planes of the state: one, or two copies of one or two words.
+    pub planes: u64,
+    /// Words of the contraction log per component.
+    pub log_words: u64,
     /// Trajectories of one forward dispatch.
     pub forward_tile: u32,
     /// Steps of one forward dispatch, at most.
@@ -78,7 +149,10 @@ impl Shape {
         let segment = segment(spec, track.entries as u64);
         let stored_steps = limits.check(segment)?;
 
-        let trips = Trips::new(&layout, field.dim(), stages, lane, spec.adjoint == Some(Adjoint::Backsolve));
+        let trips = match spec.method.pair() {
+            Some(_) => Trips::pair(&layout, field.dim(), stages, lane),
+            None => Trips::new(&layout, field.dim(), stages, lane, spec.adjoint == Some(Adjoint::Backsolve)),
+        };
         let worst = if spec.adjoint.is_some() { trips.reverse_step } else { trips.forward_step };
         let step = format!("one step of a {} field by {}", field.summary(), spec.method);
         let remedy = "use narrower layers or a method with fewer stages";
@@ -101,7 +175,22 @@ impl Shape {
             .min(caps.scratch_bytes / (unit_bytes * reverse_tile))
             .min(MAX_EVALUATIONS / u64::from(stages))
             .max(1);
+        let pair = spec.method.pair().is_some();
+        let stored = match spec.adjoint {
+            Some(adjoint) if adjoint.keeps_states() => segment,
+            Some(_) if pair => reverse_steps,
+            _ => 1,
+        };
+        let dropped = spec.contraction.map_or(0, |c| track.contractions.len() as u64 * u64::from(c.bits));
         Ok(Self {
+            stored,
+            planes: match (pair, spec.arithmetic.words()) {
+                (false, _) => 1,
+                (true, Words::Float | Words::One) => 2,
+                (true, Words::Two) => 4,
+            },
+            // A binding may not be empty.
+            log_words: dropped.div_ceil(32).max(1),
             lane,
             stages,
             dim,
@@ -133,7 +222,12 @@ impl Shape {
 
     /// Values of what must be kept to go on from a time: the state, or both copies of a pair.
     pub(crate) fn kept_values(&self) -> u64 {
-        self.state_values()
+        self.planes * self.state_values()
+    }
+
+    /// Values of the adjoint: one per state, or two for a pair.
+    pub(crate) fn adjoint_values(&self) -> u64 {
+        self.planes.min(2) * self.state_values()
     }
 
     /// The same in bytes.
@@ -161,13 +255,6 @@ impl Shape {
 fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     if spec.batch == 0 {
         return Err(Error::invalid("batch", "0 trajectories", "give at least one initial state"));
-    }
-    if spec.method.pair().is_some() {
-        return Err(Error::invalid(
-            "method",
-            format!("{} on a device", spec.method),
-            "use a Runge–Kutta method; methods on a pair are in `reference` only so far",
-        ));
     }
     debug_assert!(
         spec.method.tableau().stages() <= MAX_STAGES,
@@ -212,7 +299,9 @@ impl Limits<'_> {
         let observed = format!("the observations [time, dim, batch] of {batch} trajectories at {saves} times");
         let remedy = format!("use a batch of at most {}, or fewer save times", fits(caps.max_buffer / saves));
         limit(caps, &observed, saves.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
-        let Some(adjoint) = self.spec.adjoint.filter(|a| a.is_exact()) else { return Ok(u64::MAX) };
+        let Some(adjoint) = self.spec.adjoint.filter(|a| a.keeps_states()) else {
+            return Ok((caps.max_binding / self.state_bytes).max(1));
+        };
         let stored = format!("storing {segment} states of {batch} trajectories");
         let remedy = format!(
             "use the {} adjoint, or a batch of at most {}",

@@ -3,7 +3,7 @@
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
-use super::kernel::{CertificateCall, CountCall, FinishCall, Kernel, LossCall};
+use super::kernel::{CertificateCall, CountCall, DriftCall, FinishCall, Kernel, LossCall, Words};
 use super::memory::{check_memory, memory};
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
@@ -15,8 +15,11 @@ use crate::error::Result;
 
 /// Columns of the loss partials: sum of squares, trajectories that count.
 pub(super) const LOSS_COLUMNS: u64 = 2;
-/// Columns of the drift partials: largest, sum and number over trajectories that are finite to the end.
-pub(super) const DRIFT_COLUMNS: u64 = 3;
+/// Columns of the drift partials: largest, sum and number over trajectories that are finite to the end, words that
+/// differ, largest distance of the copies.
+pub(super) const DRIFT_COLUMNS: u64 = 5;
+/// Those that take the maximum, as a mask.
+const DRIFT_MAXIMA: u32 = 0b10001;
 
 /// Places in [`Slot::Summary`].
 pub(crate) mod summary {
@@ -32,10 +35,14 @@ pub(crate) mod summary {
     pub(crate) const DRIFT: u32 = 5;
     /// Trajectories that are finite after the reverse pass too.
     pub(crate) const SURVIVORS: usize = 7;
+    /// Words of fixed point that differ from the initial ones after the reverse pass.
+    pub(crate) const DIFFERING: usize = 8;
+    /// Largest distance of the copies of a pair.
+    pub(crate) const SPREAD: usize = 9;
     /// Squared norm of the gradient.
-    pub(crate) const NORM: u32 = 8;
+    pub(crate) const NORM: u32 = 10;
     /// Number of values.
-    pub(crate) const LEN: usize = 9;
+    pub(crate) const LEN: usize = 11;
 }
 
 /// What the forward pass does at a save time.
@@ -62,7 +69,7 @@ pub(crate) struct Plan {
 impl Plan {
     /// Plans a pass; every limit is checked here, before any allocation.
     pub(crate) fn new(spec: Spec, caps: &Caps) -> Result<Self> {
-        let track = Track::new(spec.method, &spec.grid, None)?;
+        let track = Track::new(spec.method, &spec.grid, spec.contraction)?;
         let shape = Shape::new(&spec, &track, caps)?;
         let memory = memory(&spec, &shape);
         check_memory(&memory, caps)?;
@@ -71,7 +78,7 @@ impl Plan {
 
     /// The uniform with the steps of window `index`.
     pub(crate) fn window(&self, index: usize) -> Result<Vec<u8>> {
-        write_window(self.spec.method.tableau(), &self.spec.grid, index)
+        write_window(self.spec.method, &self.spec.grid, &self.track, index)
     }
 
     /// Parameters into the kernels' layout.
@@ -88,6 +95,9 @@ impl Plan {
     pub(crate) fn start(&self) -> Program {
         let mut program = Program::default();
         program.clear(Slot::Status);
+        if self.memory.bytes(Slot::Spread) > 0 {
+            program.clear(Slot::Spread);
+        }
         program
     }
 
@@ -130,15 +140,25 @@ impl Plan {
             dim: word(self.shape.dim, "components")?,
             stride: self.shape.stride,
             batch: self.shape.batch,
+            copies: match self.spec.method.pair() {
+                Some(_) if self.reconstructs() => 2,
+                // The stored sources of a pair do not come back to the state.
+                Some(_) => 0,
+                None => 1,
+            },
+            fraction: self.spec.arithmetic.fraction_bits(),
         };
         let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift].map(Binding::from).to_vec();
         let groups = fold(batch, 64, &self.caps)?;
-        program.dispatch(Kernel::Certificate, bindings, groups, &call, self.shape.state_values());
+        let words = self.spec.arithmetic.words();
+        let kernel = if words == Words::Float { Kernel::Certificate } else { Kernel::CertificateFixed(words) };
+        program.dispatch(kernel, bindings, groups, &call, self.shape.state_values());
         let rows = batch.div_ceil(PARTIAL_RUN);
-        let bindings = [Slot::Drift, Slot::Sums].map(Binding::from).to_vec();
-        let call = CountCall { count: self.shape.batch };
+        let bindings = [Slot::Drift, Slot::Spread, Slot::Sums].map(Binding::from).to_vec();
+        let call =
+            DriftCall { count: self.shape.batch, stride: self.shape.stride, fixed: u32::from(words != Words::Float) };
         program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);
-        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, 1, Slot::Summary, summary::DRIFT)?;
+        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, DRIFT_MAXIMA, Slot::Summary, summary::DRIFT)?;
         Ok(program)
     }
 

@@ -11,10 +11,10 @@ use ndarray::{ArrayView2, ArrayView3};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
-use crate::plan::{MemoryPlan, Plan, Spec};
+use crate::plan::{Arithmetic, MemoryPlan, Plan, Spec};
 use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
-pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus};
+pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
 use session::{Seed, Session};
 
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.
@@ -47,10 +47,34 @@ use session::{Seed, Session};
 #[derive(Debug)]
 pub struct NeuralOde {
     gpu: Gpu,
+    /// The problem without gradient.
     spec: Spec,
     adjoint: Adjoint,
-    /// One session for solves, one for gradients: the last batch size of each.
-    sessions: Mutex<[Option<Session>; 2]>,
+    policy: Policy,
+    /// One session for solves, one for gradients, one for gradients that are done again: the last batch size of each.
+    sessions: Mutex<[Option<Session>; 3]>,
+}
+
+/// What to do about a reconstruction that is off.
+#[derive(Clone, Copy, Debug)]
+struct Policy {
+    /// Largest |x̂(t0) − x(t0)| that is no cause for concern.
+    tolerance: f32,
+    /// True if a larger one is an error.
+    strict: bool,
+    /// True if the batch is done again from checkpoints then.
+    redo: bool,
+}
+
+/// Largest |x̂(t0) − x(t0)| that is no cause for concern, unless told otherwise.
+pub const RECONSTRUCTION_TOLERANCE: f32 = 1e-3;
+
+/// What a session is for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    Solve = 0,
+    Gradient = 1,
+    Again = 2,
 }
 
 /// Collects the description of a [`NeuralOde`]; made by [`NeuralOde::builder`].
@@ -62,6 +86,8 @@ pub struct NeuralOdeBuilder {
     method: Method,
     adjoint: Adjoint,
     options: AdjointOptions,
+    tolerance: f32,
+    strict: bool,
 }
 
 impl NeuralOdeBuilder {
@@ -83,23 +109,35 @@ impl NeuralOdeBuilder {
         self
     }
 
+    /// Sets the largest `|x̂(t0) − x(t0)|` that is no cause for a warning (default: [`RECONSTRUCTION_TOLERANCE`]).
+    pub fn reconstruction_tolerance(mut self, tolerance: f32) -> Self {
+        self.tolerance = tolerance;
+        self
+    }
+
+    /// Makes a larger one an error, [`Error::Drift`], instead of a warning (default: false).
+    pub fn drift_is_error(mut self, strict: bool) -> Self {
+        self.strict = strict;
+        self
+    }
+
     /// Checks that one trajectory fits the device.
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`] if the field is too large for the device.
+    /// [`Error::Invalid`] if the method does not have the adjoint or its options, [`Error::LimitExceeded`] if the field is
+    /// too large for the device.
     pub fn build(self, gpu: &Gpu) -> Result<NeuralOde> {
         let adjoint = self.adjoint.resolve(self.method)?;
         self.options.check(self.method, adjoint, self.grid.steps())?;
-        let spec = Spec {
-            field: self.field,
-            method: self.method,
-            grid: self.grid,
-            adjoint: None,
-            options: self.options,
-            batch: 1,
-        };
+        let spec = Spec::solve(self.field, self.method, self.grid, adjoint, self.options, 1);
         Plan::new(spec.clone(), gpu.caps())?;
-        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, sessions: Mutex::default() })
+        if self.tolerance.is_nan() || self.tolerance < 0.0 {
+            let remedy = "use a distance ≥ 0 in the units of the state";
+            return Err(Error::invalid("reconstruction tolerance", self.tolerance.to_string(), remedy));
+        }
+        let redo = self.adjoint == Adjoint::Auto;
+        let policy = Policy { tolerance: self.tolerance, strict: self.strict, redo };
+        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, policy, sessions: Mutex::default() })
     }
 }
 
@@ -112,6 +150,8 @@ impl NeuralOde {
             method: Method::default(),
             adjoint: Adjoint::default(),
             options: AdjointOptions::default(),
+            tolerance: RECONSTRUCTION_TOLERANCE,
+            strict: false,
         }
     }
 
@@ -144,7 +184,7 @@ impl NeuralOde {
     /// # Errors
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
     pub fn memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Some(self.adjoint), batch), self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::Gradient, batch), self.gpu.caps())?.memory)
     }
 
     /// Every byte that a solve of `batch` trajectories keeps on the device, without allocating any.
@@ -152,7 +192,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::memory_plan`].
     pub fn solve_memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(None, batch), self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::Solve, batch), self.gpu.caps())?.memory)
     }
 
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.
@@ -163,7 +203,7 @@ impl NeuralOde {
     /// [`Report::status`].
     pub fn solve(&self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         self.check_input(theta, &x0)?;
-        self.with_session(None, x0.nrows(), |session| session.solve(theta, x0))
+        self.with_session(Purpose::Solve, x0.nrows(), |session| session.solve(theta, x0))
     }
 
     /// The mean squared error against `targets: [time, batch, dim]` at all save times, and its gradient with respect to
@@ -179,7 +219,7 @@ impl NeuralOde {
     ) -> Result<Gradient> {
         self.check_input(theta, &x0)?;
         self.check_observations("targets", &x0, &targets)?;
-        self.with_session(Some(self.adjoint), x0.nrows(), |s| s.gradient(theta, x0, Seed::Targets(targets)))
+        self.gradient(theta, x0, Seed::Targets(targets))
     }
 
     /// Pulls `cotangents: [time, batch, dim]` at the save times back to θ and x0: the vector-Jacobian product of
@@ -195,29 +235,66 @@ impl NeuralOde {
     ) -> Result<Gradient> {
         self.check_input(theta, &x0)?;
         self.check_observations("cotangents", &x0, &cotangents)?;
-        self.with_session(Some(self.adjoint), x0.nrows(), |s| s.gradient(theta, x0, Seed::Cotangents(cotangents)))
+        self.gradient(theta, x0, Seed::Cotangents(cotangents))
     }
 
-    fn spec(&self, adjoint: Option<Adjoint>, batch: usize) -> Spec {
-        Spec { adjoint, batch, ..self.spec.clone() }
+    /// A gradient, done again from checkpoints if its reconstruction is off and the adjoint is automatic.
+    fn gradient(&self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
+        let Policy { tolerance, strict, redo } = self.policy;
+        let batch = x0.nrows();
+        let again = |warning: Warning| {
+            tracing::warn!("{warning}");
+            let mut gradient = self.with_session(Purpose::Again, batch, |s| s.gradient(theta, x0, seed))?;
+            gradient.report.warnings.insert(0, warning);
+            Ok(gradient)
+        };
+        let mut gradient = match self.with_session(Purpose::Gradient, batch, |s| s.gradient(theta, x0, seed)) {
+            Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
+            other => other?,
+        };
+        let drift = gradient.reconstruction.as_ref().map_or(0.0, |r| r.max_abs);
+        if drift <= tolerance {
+            return Ok(gradient);
+        }
+        if redo {
+            return again(Warning::Redone { drift, tolerance });
+        }
+        if strict {
+            let remedy =
+                "use an exact adjoint (blanes_moan4 with exact, or checkpointed), smaller steps or more anchors";
+            return Err(Error::Drift { drift, tolerance, remedy: remedy.into() });
+        }
+        let warning = Warning::Drift { drift, tolerance, adjoint: self.adjoint };
+        tracing::warn!("{warning}");
+        gradient.report.warnings.push(warning);
+        Ok(gradient)
+    }
+
+    fn spec(&self, purpose: Purpose, batch: usize) -> Spec {
+        let spec = Spec { batch, ..self.spec.clone() };
+        match purpose {
+            Purpose::Solve => spec,
+            Purpose::Gradient => Spec { adjoint: Some(self.adjoint), ..spec },
+            Purpose::Again => Spec { adjoint: Some(Adjoint::Checkpointed), arithmetic: Arithmetic::Float, ..spec },
+        }
     }
 
     /// Runs `work` in the session of this kind and batch, made anew if the batch changed.
     fn with_session<T>(
         &self,
-        adjoint: Option<Adjoint>,
+        purpose: Purpose,
         batch: usize,
         work: impl FnOnce(&mut Session) -> Result<T>,
     ) -> Result<T> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = &mut sessions[usize::from(adjoint.is_some())];
+        let place = &mut sessions[purpose as usize];
         // Taken out while it works: after an error its buffers may be half-written, so it is not put back.
         let mut session = match place.take() {
             Some(session) if session.batch() == batch => session,
             // The old buffers go before the new ones come.
             old => {
                 drop(old);
-                Session::new(&self.gpu, self.spec(adjoint, batch))?
+                Session::new(&self.gpu, self.spec(purpose, batch))?
             }
         };
         let result = work(&mut session)?;

@@ -1,10 +1,12 @@
 //! What comes back from a solve or a gradient.
 
+use std::fmt;
+
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 
 use crate::plan::MemoryPlan;
-use crate::solver::TimeGrid;
+use crate::solver::{Adjoint, TimeGrid, range};
 
 /// What became of one trajectory. A failure is a value, not an error: the other trajectories go on, and a failed one
 /// takes no part in loss and gradient.
@@ -29,6 +31,13 @@ pub enum TrajectoryStatus {
         /// Time at the end of the step.
         time: f64,
     },
+    /// The state left the range of fixed point in this step of the forward pass.
+    OutOfRange {
+        /// Number of the step, from 0.
+        step: usize,
+        /// Time at the end of the step.
+        time: f64,
+    },
     /// The reconstructed state or the adjoint was NaN or infinite in this step of the reverse pass.
     ReverseNonFinite {
         /// Number of the step, from 0.
@@ -38,14 +47,15 @@ pub enum TrajectoryStatus {
     },
 }
 
-/// Decodes the status words of the kernels (shaders/step_call.wgsl).
-pub(crate) fn read_status(words: &[u32], grid: &TimeGrid) -> Vec<TrajectoryStatus> {
+/// Decodes the status words of the kernels (shaders/status.wgsl); `step_of` tells the step of an entry of the track.
+pub(crate) fn read_status(words: &[u32], grid: &TimeGrid, step_of: impl Fn(usize) -> usize) -> Vec<TrajectoryStatus> {
     let decode = |&word: &u32| {
-        let step = (word & 0x0fff_ffff) as usize;
+        let step = if word == 0 { 0 } else { step_of((word & 0x0fff_ffff) as usize) };
         let time = |n: usize| grid.times().get(n).copied().unwrap_or(f64::NAN);
         match word >> 28 {
             0 => TrajectoryStatus::Ok,
             1 => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
+            4 => TrajectoryStatus::OutOfRange { step, time: time(step + 1) },
             3 => TrajectoryStatus::LossOverflow { step, time: time(step + 1) },
             _ => TrajectoryStatus::ReverseNonFinite { step, time: time(step) },
         }
@@ -79,6 +89,85 @@ pub struct Report {
     pub dispatches: usize,
     /// Wall time of the call, uploads and readback included.
     pub seconds: f64,
+    /// The way to the gradient that was taken, `None` for a solve.
+    pub adjoint: Option<Adjoint>,
+    /// Methods on a pair: the largest distance of the two copies at the ends of steps, over all trajectories that went
+    /// well. It should be of the size of the method's error; a large one says that the copies have parted, as they do on
+    /// a contracting field without enough log words.
+    pub copy_difference: Option<f32>,
+    /// Fixed point: bits below the binary point.
+    pub fraction_bits: Option<u32>,
+    /// What the caller should know.
+    pub warnings: Vec<Warning>,
+}
+
+/// Something that is no error, but that the caller should know.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Warning {
+    /// The reconstruction of x(t0) is off by more than the tolerance.
+    Drift {
+        /// Largest |x̂(t0) − x(t0)|.
+        drift: f32,
+        /// The tolerance.
+        tolerance: f32,
+        /// The adjoint that reconstructed.
+        adjoint: Adjoint,
+    },
+    /// As `Drift`, and the batch was done again from checkpoints; what is returned is exact.
+    Redone {
+        /// Largest |x̂(t0) − x(t0)|.
+        drift: f32,
+        /// The tolerance.
+        tolerance: f32,
+    },
+    /// The words of fixed point did not come back, and the batch was done again from checkpoints.
+    RedoneInexact {
+        /// Words that differed.
+        words: u64,
+    },
+    /// The two copies of a pair have parted.
+    CopiesParted {
+        /// Their largest distance.
+        difference: f32,
+        /// The distance beyond which there is a warning.
+        limit: f32,
+        /// Words of the contraction log.
+        log_words: u32,
+    },
+    /// The range of fixed point was too small, and the batch was done again with a wider one.
+    Widened {
+        /// Bits below the point now.
+        fraction_bits: u32,
+    },
+}
+
+impl fmt::Display for Warning {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Drift { drift, tolerance, adjoint } => write!(
+                f,
+                "the reconstructed x(t0) is off by {drift:.2e}, more than {tolerance:.2e}: do not trust this gradient; use an exact adjoint (blanes_moan4 with exact, or checkpointed) instead of {adjoint}"
+            ),
+            Self::Redone { drift, tolerance } => write!(
+                f,
+                "the reconstructed x(t0) was off by {drift:.2e}, more than {tolerance:.2e}: the batch was done again from checkpoints, and this gradient is exact"
+            ),
+            Self::RedoneInexact { words } => write!(
+                f,
+                "{words} words of the state did not come back: the driver does not repeat its own bits; the batch was done again from checkpoints"
+            ),
+            Self::CopiesParted { difference, limit, log_words } => write!(
+                f,
+                "the two copies of the state are {difference:.2e} apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps or more log words than {log_words}"
+            ),
+            Self::Widened { fraction_bits } => write!(
+                f,
+                "a state left the fixed-point range, so the batch was done again with {fraction_bits} fraction bits (±{})",
+                range(*fraction_bits)
+            ),
+        }
+    }
 }
 
 impl Report {
@@ -91,7 +180,13 @@ impl Report {
     /// Number of trajectories that met a non-finite value, or whose loss would have.
     #[must_use]
     pub fn non_finite(&self) -> usize {
-        self.status.len() - self.ok()
+        self.status.len() - self.ok() - self.out_of_range()
+    }
+
+    /// Number of trajectories that left the range of fixed point.
+    #[must_use]
+    pub fn out_of_range(&self) -> usize {
+        self.status.iter().filter(|s| matches!(s, TrajectoryStatus::OutOfRange { .. })).count()
     }
 }
 
@@ -114,6 +209,9 @@ pub struct Reconstruction {
     pub mean_abs: f32,
     /// Per trajectory the largest component; infinite for a failed trajectory.
     pub per_trajectory: Vec<f32>,
+    /// Fixed point: words of the state, over all trajectories and failed ones too, that differ from the initial ones.
+    /// Always zero in a result; `None` for floats.
+    pub words_differing: Option<u64>,
 }
 
 /// Gradients of a loss, or a vector–Jacobian product.

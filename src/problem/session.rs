@@ -5,14 +5,20 @@ use std::time::Instant;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
 use super::arrays::{from_device, to_device};
-use super::outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, read_status};
+use super::outcome::{
+    FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning, read_status,
+};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
-use crate::plan::{Observe, Plan, Program, Slot, Spec, summary};
-use crate::solver::Adjoint;
+use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, step_of, summary};
+use crate::solver::{Adjoint, FRACTION_BITS, WIDER, range};
+
+/// The copies of a pair may be this far apart before there is a warning.
+const PARTED: f32 = 1e-2;
 
 /// What the reverse pass starts from.
+#[derive(Clone, Copy)]
 pub(super) enum Seed<'a> {
     Targets(ArrayView3<'a, f32>),
     Cotangents(ArrayView3<'a, f32>),
@@ -21,6 +27,7 @@ pub(super) enum Seed<'a> {
 /// Buffers on the device and the plan that they were made for.
 #[derive(Debug)]
 pub(super) struct Session {
+    gpu: Gpu,
     plan: Plan,
     arena: Arena,
     programs: Programs,
@@ -38,17 +45,70 @@ struct Programs {
     reverse: Program,
 }
 
-impl Session {
-    pub(super) fn new(gpu: &Gpu, spec: Spec) -> Result<Self> {
-        let plan = Plan::new(spec, gpu.caps())?;
-        let arena = Arena::for_plan(gpu, &plan)?;
-        let mut programs = Programs { pack: plan.pack()?, start: plan.start(), ..Programs::default() };
+impl Programs {
+    fn new(plan: &Plan) -> Result<Self> {
+        let mut programs = Self { pack: plan.pack()?, start: plan.start(), ..Self::default() };
         if plan.spec.adjoint.is_some() {
             programs.loss = plan.loss()?;
             programs.reverse = plan.reverse()?;
             programs.reverse.extend(plan.certificate()?);
         }
-        Ok(Self { plan, arena, programs })
+        Ok(programs)
+    }
+}
+
+impl Session {
+    pub(super) fn new(gpu: &Gpu, spec: Spec) -> Result<Self> {
+        let plan = Plan::new(spec, gpu.caps())?;
+        let arena = Arena::for_plan(gpu, &plan)?;
+        let programs = Programs::new(&plan)?;
+        Ok(Self { gpu: gpu.clone(), plan, arena, programs })
+    }
+
+    /// Puts the binary point where the data ask for it; floats have none.
+    fn fit_range(&mut self, x0: &ArrayView2<'_, f32>, seed: Option<&Seed<'_>>) -> Result<()> {
+        let largest = |values: &mut dyn Iterator<Item = &f32>| values.fold(0.0_f32, |m, v| m.max(v.abs()));
+        let targets = match seed {
+            Some(Seed::Targets(targets)) => largest(&mut targets.iter()),
+            _ => 0.0,
+        };
+        match self.plan.spec.arithmetic {
+            Arithmetic::Float => Ok(()),
+            Arithmetic::Fixed { .. } => {
+                let bits = self.plan.spec.options.fraction_bits_for(largest(&mut x0.iter()).max(targets))?;
+                self.set_fraction_bits(bits)
+            }
+        }
+    }
+
+    fn set_fraction_bits(&mut self, bits: u32) -> Result<()> {
+        if let Arithmetic::Fixed { fraction_bits, .. } = &mut self.plan.spec.arithmetic
+            && *fraction_bits != bits
+        {
+            *fraction_bits = bits;
+            self.programs = Programs::new(&self.plan)?;
+        }
+        Ok(())
+    }
+
+    /// Widens the range of fixed point if a trajectory has left it.
+    ///
+    /// True if the run is to be done again.
+    fn widen(&mut self, report: &mut Report, widened: bool) -> Result<bool> {
+        let place = report.status.iter().position(|s| matches!(s, TrajectoryStatus::OutOfRange { .. }));
+        let Some(trajectory) = place else { return Ok(false) };
+        let bits = self.plan.spec.arithmetic.fraction_bits();
+        let wider = bits.saturating_sub(WIDER).max(*FRACTION_BITS.start());
+        if !widened && wider < bits {
+            self.set_fraction_bits(wider)?;
+            return Ok(true);
+        }
+        let time = match report.status[trajectory] {
+            TrajectoryStatus::OutOfRange { time, .. } => time,
+            _ => f64::NAN,
+        };
+        let others = report.out_of_range() - 1;
+        Err(Error::OutOfRange { trajectory, time, range: range(bits), others })
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -57,8 +117,17 @@ impl Session {
 
     pub(super) fn solve(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         let start = Instant::now();
+        self.fit_range(&x0, None)?;
         self.upload(theta, x0)?;
-        let dispatches = self.run(Observe::Save, false)?;
+        let mut dispatches = self.run(Observe::Save, false)?;
+        let mut report = self.report(0, start)?;
+        if self.widen(&mut report, false)? {
+            dispatches += self.run(Observe::Save, false)?;
+            report = self.report(0, start)?;
+            self.widen(&mut report, true)?;
+            self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
+        }
+        report.dispatches = dispatches;
         let (batch, dim) = (self.batch(), self.plan.spec.field.dim());
         let shape = &self.plan.shape;
         let values: Vec<f32> = read(&self.arena, Slot::Observed, u64::from(shape.saves) * shape.state_values())?;
@@ -67,19 +136,31 @@ impl Session {
             .flat_map(|state| from_device(state, shape.stride, batch, dim))
             .collect();
         let states = array3([shape.saves as usize, batch, dim], rows)?;
-        Ok(Solution { states, report: self.report(dispatches, start)? })
+        report.seconds = start.elapsed().as_secs_f64();
+        Ok(Solution { states, report })
     }
 
     pub(super) fn gradient(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
         let start = Instant::now();
+        self.fit_range(&x0, Some(&seed))?;
         self.upload(theta, x0)?;
         let mut dispatches = self.pass(&seed, false)?;
         let mut report = self.report(0, start)?;
+        // Words that do not come back say more than a range that was left: such a trajectory must come back too.
+        self.check_words()?;
+        if self.widen(&mut report, false)? {
+            dispatches += self.pass(&seed, false)?;
+            report = self.report(0, start)?;
+            self.check_words()?;
+            self.widen(&mut report, true)?;
+            self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
+        }
         // A trajectory that failed on the way back has already added to the sums: once more without it.
         while report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. })) {
             let before = report.ok();
             dispatches += self.pass(&seed, true)?;
-            report = self.report(0, start)?;
+            report = Report { warnings: report.warnings, ..self.report(0, start)? };
+            self.check_words()?;
             if report.ok() == before {
                 break;
             }
@@ -109,7 +190,11 @@ impl Session {
         let (batch, dim) = (self.batch(), self.plan.spec.field.dim());
         let summary: Vec<f32> = read(&self.arena, Slot::Summary, summary::LEN as u64)?;
         let theta: Vec<f32> = read(&self.arena, Slot::Gradient, u64::from(shape.parameters))?;
-        let adjoint: Vec<f32> = read(&self.arena, Slot::Adjoint, shape.state_values())?;
+        let mut adjoint: Vec<f32> = read(&self.arena, Slot::Adjoint, shape.adjoint_values())?;
+        // Both copies of a pair start from x0.
+        #[expect(clippy::cast_possible_truncation, reason = "a length of memory")]
+        let (of_y, of_z) = adjoint.split_at_mut(shape.state_values() as usize);
+        of_y.iter_mut().zip(of_z).for_each(|(y, z)| *y += *z);
         let loss = matches!(seed, Seed::Targets(_)).then_some(summary[summary::LOSS]);
         if report.ok() == 0 {
             let first = report.status[0];
@@ -122,11 +207,18 @@ impl Session {
         if let Some(detail) = bad.or_else(|| loss.filter(|l| !l.is_finite()).map(|l| format!("loss = {l}"))) {
             return Err(Error::NonFinite { what: "the gradient".into(), detail });
         }
-        let reconstruction = if self.plan.spec.adjoint == Some(Adjoint::Backsolve) {
+        let fixed = self.plan.spec.arithmetic != Arithmetic::Float;
+        let reconstruction = if self.plan.spec.adjoint.is_some_and(|a| !a.keeps_states()) {
             let per_trajectory: Vec<f32> = read(&self.arena, Slot::Drift, batch as u64)?;
             #[expect(clippy::cast_precision_loss, reason = "a count in a mean that is reported")]
             let mean_abs = summary[summary::DRIFT as usize + 1] / report.ok() as f32;
-            Some(Reconstruction { max_abs: summary[summary::DRIFT as usize], mean_abs, per_trajectory })
+            Some(Reconstruction {
+                max_abs: summary[summary::DRIFT as usize],
+                mean_abs,
+                per_trajectory,
+                // Others were an error before.
+                words_differing: fixed.then_some(0),
+            })
         } else {
             None
         };
@@ -134,6 +226,25 @@ impl Session {
         let x0 = Array2::from_shape_vec((batch, dim), x0).map_err(|e| internal(&e))?;
         report.seconds = start.elapsed().as_secs_f64();
         Ok(Gradient { loss, theta, x0, reconstruction, report })
+    }
+
+    /// The acceptance test of bit-exact walks: every word is back.
+    fn check_words(&self) -> Result<()> {
+        if self.plan.spec.arithmetic == Arithmetic::Float {
+            return Ok(());
+        }
+        let summary: Vec<f32> = read(&self.arena, Slot::Summary, summary::LEN as u64)?;
+        let words = summary[summary::DIFFERING];
+        if words == 0.0 {
+            return Ok(());
+        }
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+        Err(Error::NotReversed { words: words as u64, adapter: self.gpu.adapter().to_owned() })
+    }
+
+    fn warn(&self, report: &mut Report, warning: Warning) {
+        tracing::warn!("{warning}");
+        report.warnings.push(warning);
     }
 
     fn upload(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<()> {
@@ -171,30 +282,54 @@ impl Session {
     }
 
     fn report(&self, dispatches: usize, start: Instant) -> Result<Report> {
+        let spec = &self.plan.spec;
         let words: Vec<u32> = read(&self.arena, Slot::Status, self.batch() as u64)?;
-        let steps = self.plan.spec.grid.steps();
-        let forward = steps as u64 * u64::from(self.plan.shape.stages);
-        let reverse = match self.plan.spec.adjoint {
+        let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
+        let evaluations = self.plan.shape.entries * u64::from(self.plan.shape.stages);
+        let reverse = match spec.adjoint {
             None => 0,
-            Some(Adjoint::Backsolve) => 2 * forward,
-            Some(Adjoint::Stored) => forward,
+            Some(Adjoint::Stored) => evaluations,
             // The last segment need not run again.
             Some(Adjoint::Checkpointed) => {
                 let shape = &self.plan.shape;
                 let again = (shape.segments() - 1) * shape.segment;
-                forward + again * u64::from(shape.stages)
+                evaluations + again * u64::from(shape.stages)
             }
-            Some(_) => 2 * forward,
+            Some(_) => 2 * evaluations,
         };
-        Ok(Report {
-            status: read_status(&words, &self.plan.spec.grid),
-            steps,
-            field_evaluations: FieldEvaluations { forward, reverse },
+        let mut report = Report {
+            copy_difference: self.copy_difference(&status)?,
+            status,
+            steps: spec.grid.steps(),
+            field_evaluations: FieldEvaluations { forward: evaluations, reverse },
             memory: self.plan.memory.clone(),
             allocated_bytes: self.arena.bytes(),
             dispatches,
             seconds: start.elapsed().as_secs_f64(),
-        })
+            adjoint: spec.adjoint,
+            fraction_bits: match spec.arithmetic {
+                Arithmetic::Float => None,
+                Arithmetic::Fixed { fraction_bits, .. } => Some(fraction_bits),
+            },
+            warnings: Vec::new(),
+        };
+        if let Some(difference) = report.copy_difference.filter(|d| *d > PARTED) {
+            let log_words =
+                spec.contraction.map_or(0, |_| u32::try_from(self.plan.shape.log_words).unwrap_or(u32::MAX));
+            self.warn(&mut report, Warning::CopiesParted { difference, limit: PARTED, log_words });
+        }
+        Ok(report)
+    }
+
+    /// The largest distance of the copies over the trajectories that went well.
+    fn copy_difference(&self, status: &[TrajectoryStatus]) -> Result<Option<f32>> {
+        let measured = self.plan.spec.method.pair().is_some_and(|p| p.has_copies());
+        if !measured {
+            return Ok(None);
+        }
+        let spread: Vec<f32> = read(&self.arena, Slot::Spread, self.batch() as u64)?;
+        let well = spread.iter().zip(status).filter(|(_, s)| **s == TrajectoryStatus::Ok);
+        Ok(Some(well.fold(0.0, |m, (d, _)| m.max(*d))))
     }
 }
 

@@ -106,8 +106,16 @@ pub const DEFAULT_LOG_WORDS: u32 = 4;
 pub const DEFAULT_FRACTION_BITS: u32 = 26;
 /// Where the binary point may be.
 pub const FRACTION_BITS: std::ops::RangeInclusive<u32> = 16..=29;
+/// Bits by which a range that was too small is widened before a second try.
+pub const WIDER: u32 = 2;
 /// Words of the log that the kernels can count: more would cover a contraction by 2^32768.
 const MAX_LOG_WORDS: u32 = 1024;
+
+/// Largest magnitude of a state with this many fraction bits.
+#[must_use]
+pub fn range(fraction_bits: u32) -> f32 {
+    (1_u64 << (31 - fraction_bits.min(31))) as f32
+}
 
 /// Details of an adjoint. The defaults are right for standardised data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -133,6 +141,38 @@ impl AdjointOptions {
         let kicks = method.pair().is_some_and(|p| p.is_additive());
         let default = if adjoint == Adjoint::Exact { DEFAULT_LOG_WORDS } else { 0 };
         Contraction::new(steps, self.log_words.unwrap_or(default)).filter(|_| kicks)
+    }
+
+    /// Where the binary point lies for data whose largest magnitude is `largest`: a factor of 4 above them stays free.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the data do not fit the range that was given, or none that is sensible.
+    pub fn fraction_bits_for(&self, largest: f32) -> Result<u32, Error> {
+        let refuse = |bits: u32, remedy: String| {
+            Err(Error::invalid(
+                "fixed-point range",
+                format!("±{} with {bits} fraction bits, for data up to {largest}", range(bits)),
+                remedy,
+            ))
+        };
+        if let Some(bits) = self.fraction_bits {
+            if largest >= range(bits) {
+                let fitting = FRACTION_BITS.rev().find(|&b| 4.0 * largest <= range(b));
+                return refuse(
+                    bits,
+                    match fitting {
+                        Some(fewer) => format!("use at most {fewer} fraction bits, or standardise the data"),
+                        None => "standardise the data, or use the checkpointed adjoint".into(),
+                    },
+                );
+            }
+            return Ok(bits);
+        }
+        let fitting = (*FRACTION_BITS.start()..=DEFAULT_FRACTION_BITS).rev().find(|&b| 4.0 * largest <= range(b));
+        match fitting {
+            Some(bits) => Ok(bits),
+            None => refuse(*FRACTION_BITS.start(), "standardise the data, or use the checkpointed adjoint".into()),
+        }
     }
 
     /// Refuses details that the method or its (resolved) adjoint does not have.

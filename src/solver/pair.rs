@@ -127,6 +127,12 @@ impl PairScheme {
         }
     }
 
+    /// True if y and z are two copies of the state; z is a velocity in ALF.
+    #[must_use]
+    pub const fn has_copies(&self) -> bool {
+        !matches!(self.kind, PairKind::Alf)
+    }
+
     /// True if every update is a kick, so that fixed point makes it reversible bit for bit.
     #[must_use]
     pub fn is_additive(&self) -> bool {

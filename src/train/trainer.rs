@@ -107,14 +107,7 @@ impl Trainer {
         let grid = window_grid(data, window, &options, field.time_input())?;
         let adjoint = options.adjoint.resolve(options.method)?;
         options.adjoint_options.check(options.method, adjoint, grid.steps())?;
-        let spec = Spec {
-            field: field.clone(),
-            method: options.method,
-            grid,
-            adjoint: Some(adjoint),
-            options: options.adjoint_options,
-            batch: options.batch,
-        };
+        let spec = Spec::gradient(field.clone(), options.method, grid, adjoint, options.adjoint_options, options.batch);
         // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
         let shape = DataShape { series, times, window };

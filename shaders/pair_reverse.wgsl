@@ -1,0 +1,134 @@
+// Pulls the adjoint of a pair back through a run of updates whose sources are known (math.md sections 3.1 to 3.4):
+//   target' = alpha target + beta source + s Psi(source)  gives
+//   a_source += beta a_target + s a_target dPsi/dsource,   a_target <- alpha a_target,
+// with drifts before and after, and the contraction, which is symmetric. Activations and deltas of every evaluation go to
+// scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them. The rounding of fixed point passes straight through.
+// In: weights, schedule, observations (residuals or cotangents), summary (their factor), sources; in/out: adjoint
+// [2 dim, stride], status. Companions: common, schedule, entry_update, status, stages, step_call, pull_back, generated
+// mlp_record and mlp_backprop. Mirror: pair_walk.wgsl. Twin: src/reference/pair.rs.
+
+@group(0) @binding(0) var<storage, read> weights: array<f32>;
+@group(0) @binding(1) var<uniform> schedule: Schedule;
+@group(0) @binding(2) var<storage, read_write> adjoint: array<f32>;
+@group(0) @binding(3) var<storage, read> observed: array<f32>;
+@group(0) @binding(4) var<storage, read_write> status: array<u32>;
+@group(0) @binding(5) var<storage, read_write> scratch: array<Lanes>;
+@group(0) @binding(6) var<storage, read> summary: array<f32>;
+@group(0) @binding(7) var<storage, read> sources: array<f32>;
+
+// Adjoints of y and z.
+var<private> a: array<f32, 2u * COMPONENTS>;
+// First component of the target's adjoint, and the sign of the increment.
+var<private> target_base: u32;
+var<private> sign: f32;
+
+/// What the stages are pulled back with.
+fn pull(q: u32) -> f32 {
+    return sign * a[target_base + q];
+}
+
+/// Adds the cotangent of an observation to both copies.
+fn receive(slot: u32) {
+    if (slot == NO_SLOT) {
+        return;
+    }
+    let base = (slot - call.slot_base) * DIM * call.stride;
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let seed = select(0.0, summary[1] * observed[base + element(q)], alive[q % TRAJECTORIES]);
+        a[q] += schedule.pair.y * seed;
+        a[COMPONENTS + q] += schedule.pair.z * seed;
+    }
+}
+
+/// The contraction: the mean passes, the difference is divided.
+fn contract() {
+    let factor = 0.5 * power_of_two(-i32(call.bits));
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let mean = 0.5 * (a[q] + a[COMPONENTS + q]);
+        let half = factor * (a[q] - a[COMPONENTS + q]);
+        a[q] = mean + half;
+        a[COMPONENTS + q] = mean - half;
+    }
+}
+
+/// The increment, evaluated again and pulled back: k holds the cotangents of its stages afterwards.
+fn pull_increment(entry: Entry, n: u32, in_tile: u32) {
+    let base = n * DIM * call.stride;
+    for (var q = 0u; q < COMPONENTS; q++) {
+        x[q] = select(0.0, sources[base + element(q)], alive[q % TRAJECTORIES]);
+    }
+    for (var i = 0u; i < STAGES; i++) {
+        stage_argument(i, entry.h);
+        scratch_row = (n * STAGES + i) * call.tile + in_tile;
+        mlp_record(entry.t + schedule.nodes[i].c * entry.h);
+        keep_stage(i);
+    }
+    for (var m = 0u; m < STAGES; m++) {
+        let i = STAGES - 1u - m;
+        stage_cotangent(i, entry.h);
+        scratch_row = (n * STAGES + i) * call.tile + in_tile;
+        mlp_backprop();
+        keep_stage(i);
+    }
+}
+
+fn update(entry: Entry, n: u32, in_tile: u32) {
+    target_base = (entry.word & SIDE) * COMPONENTS;
+    let source_base = COMPONENTS - target_base;
+    sign = select(1.0, -1.0, has(entry, NEGATIVE));
+    for (var q = 0u; q < COMPONENTS; q++) {
+        a[target_base + q] += entry.drift * a[source_base + q];
+    }
+    pull_increment(entry, n, in_tile);
+    let whole = has(entry, NEGATIVE);
+    let alpha = select(select(schedule.pair.alpha, 1.0, whole), 0.0, has(entry, START));
+    let beta = select(schedule.pair.beta, 0.0, whole || has(entry, START));
+    for (var q = 0u; q < COMPONENTS; q++) {
+        var sum = beta * a[target_base + q];
+        for (var i = 0u; i < STAGES; i++) {
+            sum += k[i * COMPONENTS + q];
+        }
+        a[source_base + q] += sum;
+        a[target_base + q] = alpha * a[target_base + q] + entry.drift * a[source_base + q];
+    }
+}
+
+/// Quarantines trajectories that are no longer finite.
+fn check(n: u32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let r = q % TRAJECTORIES;
+        bad[r] = bad[r] || !is_finite(a[q]) || !is_finite(a[COMPONENTS + q]) || !is_finite(x[q]);
+    }
+    quarantine(n);
+}
+
+@compute @workgroup_size(WORKGROUP)
+fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
+    let in_tile = group.x * WORKGROUP + local;
+    first = call.first_trajectory + in_tile * TRAJECTORIES;
+    lane = local;
+    count_in();
+    for (var c = 0u; c < 2u; c++) {
+        for (var q = 0u; q < COMPONENTS; q++) {
+            let value = adjoint[c * DIM * call.stride + element(q)];
+            a[c * COMPONENTS + q] = select(0.0, value, alive[q % TRAJECTORIES]);
+        }
+    }
+    for (var back = 0u; back < call.steps; back++) {
+        let n = call.steps - 1u - back;
+        let entry = schedule.entries[call.first_step + n];
+        receive(slot_of(entry));
+        if (has(entry, CONTRACT)) {
+            contract();
+        }
+        update(entry, n, in_tile);
+        check(call.step_number + n);
+    }
+    receive(call.outer_slot);
+    for (var c = 0u; c < 2u; c++) {
+        for (var q = 0u; q < COMPONENTS; q++) {
+            let value = a[c * COMPONENTS + q];
+            adjoint[c * DIM * call.stride + element(q)] = select(0.0, value, alive[q % TRAJECTORIES]);
+        }
+    }
+}

@@ -1,0 +1,126 @@
+//! The way there and back of a pair of states. Mirror of the segments of single states in `passes`.
+
+use std::sync::Arc;
+
+use super::buffers::Slot;
+use super::fold::fold;
+use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, StartCall, StepCall, Words};
+use super::passes::Tiles;
+use super::program::{Binding, Command, Program};
+use super::schedule::WINDOW;
+use super::solve::{Observe, Plan};
+use super::steps::Chunk;
+use super::word;
+use crate::error::Result;
+
+impl Plan {
+    /// True if the states of the way back are those that the reverse walk finds, chunk by chunk.
+    pub(super) fn reconstructs(&self) -> bool {
+        self.spec.adjoint.is_some_and(|a| !a.keeps_states())
+    }
+
+    /// Initial states into both copies.
+    pub(super) fn start_pair(&self, program: &mut Program) -> Result<()> {
+        let bytes = self.shape.state_bytes();
+        let words = self.spec.arithmetic.words();
+        if words == Words::Float {
+            program.copy((Slot::Initial, 0), (Slot::State, 0), bytes);
+            program.copy((Slot::Initial, 0), (Slot::State, bytes), bytes);
+            return Ok(());
+        }
+        let count = self.shape.state_values();
+        let call = StartCall { count: word(count, "components")?, fraction: self.spec.arithmetic.fraction_bits() };
+        let bindings = [Slot::Initial, Slot::State].map(Binding::from).to_vec();
+        program.dispatch(Kernel::FixedStart(words), bindings, fold(count, 64, &self.caps)?, &call, count);
+        Ok(())
+    }
+
+    /// Walks the pair through a segment; keeps the sources if the adjoint keeps states.
+    pub(super) fn pair_forward(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+        let kernel = Arc::new(Kernel::PairWalk(self.pair_kernel()));
+        let mode = if self.spec.adjoint.is_some_and(|a| a.keeps_states()) { KEEP } else { 0 };
+        for chunk in segment {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
+                let call = StepCall {
+                    residual: observe as u32,
+                    mode,
+                    event: self.event(chunk.first)?,
+                    ..self.pair_call(chunk, tile.first)?
+                };
+                let flops = self.step_flops(chunk, tile.count);
+                program.dispatch(kernel.clone(), self.walk_bindings(chunk), self.groups(tile.count), &call, flops);
+            }
+        }
+        Ok(())
+    }
+
+    /// Pulls the adjoint back through a segment, after the pair has walked back through it if it is not stored.
+    pub(super) fn pair_reverse(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
+        let walk = Arc::new(Kernel::PairWalk(self.pair_kernel()));
+        let pull = Arc::new(Kernel::PairReverse(PairKernel { words: Words::Float, ..self.pair_kernel() }));
+        let lanes = self.shape.lane.trajectories;
+        for chunk in segment.iter().rev() {
+            program.commands.push(Command::Window(chunk.first / WINDOW));
+            for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
+                let flops = self.step_flops(chunk, tile.count);
+                let call = self.pair_call(chunk, tile.first)?;
+                if self.reconstructs() && chunk.count > 0 {
+                    let event = self.event(chunk.first + chunk.count)?;
+                    let call = StepCall { mode: BACKWARD | KEEP, event, ..call };
+                    program.dispatch(walk.clone(), self.walk_bindings(chunk), self.groups(tile.count), &call, flops);
+                }
+                let mut bindings: Vec<Binding> =
+                    [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
+                bindings.extend([self.observed(chunk), Slot::Status.into()]);
+                bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
+                bindings.push(self.sources(chunk));
+                let call = StepCall { rows: self.shape.rows / lanes, tile: tile.count / lanes, ..call };
+                program.dispatch(pull.clone(), bindings, self.groups(tile.count), &call, 3 * flops);
+                self.outer_product_of(program, chunk, tile.count)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn pair_kernel(&self) -> PairKernel {
+        PairKernel {
+            field: self.spec.field.clone(),
+            stages: self.shape.stages,
+            lane: self.shape.lane,
+            words: self.spec.arithmetic.words(),
+        }
+    }
+
+    fn pair_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
+        Ok(StepCall {
+            bits: self.spec.contraction.map_or(0, |c| c.bits),
+            fraction: self.spec.arithmetic.fraction_bits(),
+            ..self.step_call(chunk, first_trajectory)?
+        })
+    }
+
+    /// Contractions before an entry.
+    fn event(&self, entry: usize) -> Result<u32> {
+        word(self.track.contractions_before(entry) as u64, "contractions")
+    }
+
+    fn walk_bindings(&self, chunk: &Chunk) -> Vec<Binding> {
+        let mut bindings: Vec<Binding> = [Slot::Weights, Slot::Schedule, Slot::State].map(Binding::from).into();
+        bindings.extend([self.observed(chunk), Slot::Status.into(), self.sources(chunk), Slot::Spread.into()]);
+        if self.spec.arithmetic.words() != Words::Float {
+            bindings.push(Slot::BitLog.into());
+        }
+        bindings
+    }
+
+    /// Where the sources of a chunk lie: in their segment if states are kept, else at the front.
+    fn sources(&self, chunk: &Chunk) -> Binding {
+        let bytes = self.shape.state_bytes();
+        let kept = self.spec.adjoint.is_some_and(|a| a.keeps_states());
+        let first = if kept { chunk.first as u64 % self.shape.segment } else { 0 };
+        // A binding may not be empty; without a gradient nothing is written.
+        let count = if self.spec.adjoint.is_some() { chunk.count.max(1) as u64 } else { 1 };
+        Binding { slot: Slot::Stored, offset: first * bytes, bytes: Some(count.min(self.shape.stored) * bytes) }
+    }
+}
