@@ -312,7 +312,8 @@ fn backsolve_takes_residuals_from_the_forward_pass() {
         let perfect = run(&targets, Adjoint::Backsolve);
         assert_eq!(perfect.loss, Some(0.0), "{method}: loss of a perfect fit");
         assert!(perfect.theta.iter().chain(&perfect.x0).all(|g| *g == 0.0), "{method}: gradient of a perfect fit");
-        assert!(perfect.reconstruction.iter().all(|&r| r > 1e-9), "{method}: steps this large must drift visibly");
+        // 4e-11 with EES(2,7), whose reversal has order 7.
+        assert!(perfect.reconstruction.iter().all(|&r| r > 1e-12), "{method}: steps this large must drift visibly");
 
         let other = random_array(targets.dim(), 13);
         let (stored, backsolve) = (run(&other, Adjoint::Stored), run(&other, Adjoint::Backsolve));

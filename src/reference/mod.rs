@@ -1,11 +1,12 @@
 //! The mathematics of the crate in f64 on the CPU: what the kernels must compute, and the oracle of the tests.
 //!
-//! Three layers, each the twin of a piece of the kernels, written for reading and not for speed:
+//! Layers, each the twin of a piece of the kernels, written for reading and not for speed:
 //!
 //! | layer | forward | reverse | adjoint |
 //! |---|---|---|---|
 //! | field `f(x, t, θ)` | [`Field::eval`] | – | [`Field::vjp`] |
 //! | one step `Φ_h` | [`step`] | [`step_reverse`] | [`step_vjp`] |
+//! | one step of a pair | [`pair_step`] | [`pair_step_reverse`] | [`pair_step_vjp`] |
 //! | whole solve | [`solve`] | inside [`gradient`] | [`gradient`] |
 //!
 //! Everywhere `x: [dim]` is a state, `t` the time, `h` a step (negative backward in time), `k` a cotangent of a field
@@ -18,11 +19,17 @@ mod activation;
 mod erf;
 mod field;
 mod gradient;
+mod pair;
 mod solve;
 mod step;
+mod walk;
 
 pub use activation::activation;
 pub use field::Field;
 pub use gradient::{Gradient, Seed, gradient};
+pub use pair::{
+    Pair, PairStep, pair_contract, pair_output, pair_start, pair_start_vjp, pair_step, pair_step_reverse, pair_step_vjp,
+};
 pub use solve::solve;
 pub use step::{step, step_reverse, step_vjp};
+pub use walk::Scheme;

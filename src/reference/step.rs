@@ -11,12 +11,19 @@ use crate::solver::Tableau;
 /// If `x` does not have the dimension of the field.
 #[must_use]
 pub fn step(tableau: &Tableau, field: &Field<'_>, t: f64, h: f64, x: &[f64]) -> Vec<f64> {
-    let (_, k) = stages(tableau, field, t, h, x);
     let mut x_next = x.to_vec();
-    for (b, k) in tableau.b.iter().zip(&k) {
-        add_scaled(&mut x_next, h * b, k);
-    }
+    add_scaled(&mut x_next, 1.0, &increment(tableau, field, t, h, x));
     x_next
+}
+
+/// What a step adds: `Ψ_h(t, x) = Φ_h(t, x) − x`, without the rounding of that difference.
+pub(super) fn increment(tableau: &Tableau, field: &Field<'_>, t: f64, h: f64, x: &[f64]) -> Vec<f64> {
+    let (_, k) = stages(tableau, field, t, h, x);
+    let mut sum = vec![0.0; x.len()];
+    for (b, k) in tableau.b.iter().zip(&k) {
+        add_scaled(&mut sum, h * b, k);
+    }
+    sum
 }
 
 /// Undoes a step approximately: `x̂ = Φ_{−h}(t⁺, x⁺)`, the same method run the other way from the step's end `t⁺ = t + h`.
@@ -48,8 +55,23 @@ pub fn step_vjp(
     a_next: &[f64],
     theta_bar: &mut [f64],
 ) -> Vec<f64> {
-    let (stage_states, _) = stages(tableau, field, t, h, x);
     let mut a = a_next.to_vec();
+    add_scaled(&mut a, 1.0, &increment_vjp(tableau, field, t, h, x, a_next, theta_bar));
+    a
+}
+
+/// The vector–Jacobian product of [`increment`]: that of [`step`] without the leading `a⁺`.
+pub(super) fn increment_vjp(
+    tableau: &Tableau,
+    field: &Field<'_>,
+    t: f64,
+    h: f64,
+    x: &[f64],
+    a_next: &[f64],
+    theta_bar: &mut [f64],
+) -> Vec<f64> {
+    let (stage_states, _) = stages(tableau, field, t, h, x);
+    let mut a = vec![0.0; x.len()];
     let mut x_bars: Vec<Vec<f64>> = vec![Vec::new(); tableau.stages()];
     for i in (0..tableau.stages()).rev() {
         let mut k = vec![0.0; field.dim()];
@@ -79,7 +101,7 @@ fn stages(tableau: &Tableau, field: &Field<'_>, t: f64, h: f64, x: &[f64]) -> (V
 }
 
 /// `y += s v`.
-fn add_scaled(y: &mut [f64], s: f64, v: &[f64]) {
+pub(super) fn add_scaled(y: &mut [f64], s: f64, v: &[f64]) {
     for (y, v) in y.iter_mut().zip(v) {
         *y += s * v;
     }

@@ -9,8 +9,10 @@
 //! source ← source + d · target
 //! ```
 //!
-//! `Ψ_h(t, x) = Φ_h(t, x) − x` is the increment of an explicit Runge–Kutta step, `h f(x, t)` where the base is Euler. With
-//! `α = 1`, `β = 0` and no drift the update is a *kick*: it can be taken back whatever `Ψ` is, exactly in fixed point.
+//! with `s = ±1`; where the increment is subtracted the target is kept whole, `α = 1` and `β = 0`: only the first half of a
+//! McCallum–Foster step blends the copies. `Ψ_h(t, x) = Φ_h(t, x) − x` is the increment of an explicit Runge–Kutta step,
+//! `h f(x, t)` where the base is Euler. With `α = 1`, `β = 0` and no drift the update is a *kick*: it can be taken back
+//! whatever `Ψ` is, exactly in fixed point.
 
 use Side::{Y, Z};
 
@@ -91,7 +93,7 @@ pub struct Update {
     pub h: f64,
     /// Time t of the increment.
     pub t: f64,
-    /// True if the increment is subtracted.
+    /// True if the increment is subtracted, and the target kept whole whatever [`PairScheme::blend`] says.
     pub negative: bool,
     /// Drift d, before and after.
     pub drift: f64,
@@ -117,7 +119,7 @@ impl PairScheme {
         }
     }
 
-    /// α and β of the updates.
+    /// α and β of the updates whose increment is added; for a [negative](Update::negative) one they are 1 and 0.
     #[must_use]
     pub const fn blend(&self) -> [f64; 2] {
         match self.kind {

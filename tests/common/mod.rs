@@ -5,8 +5,8 @@
 
 use std::sync::OnceLock;
 
-use costate::reference::{self, Field};
-use costate::{Activation, AdapterRequest, Adjoint, Gpu, Init, Method, Mlp, Parameters, TimeGrid};
+use costate::reference::{self, Field, Scheme};
+use costate::{Activation, AdapterRequest, Adjoint, AdjointOptions, Gpu, Init, Method, Mlp, Parameters, TimeGrid};
 use ndarray::{Array2, Array3, ArrayBase, Data, Dimension};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Uniform};
@@ -54,10 +54,22 @@ pub fn to_f64<S: Data<Elem = f32>, D: Dimension>(array: &ArrayBase<S, D>) -> nda
     array.mapv(f64::from)
 }
 
-/// Runs the f64 twin of a gradient with the values that the device got.
+/// Runs the f64 twin of a gradient with the values that the device got, and contracts as the device does by default.
 pub fn twin_gradient(
     method: Method,
     adjoint: Adjoint,
+    theta: &Parameters,
+    grid: &TimeGrid,
+    x0: &Array2<f32>,
+    targets: Option<&Array3<f32>>,
+    cotangents: Option<&Array3<f32>>,
+) -> reference::Gradient {
+    twin_gradient_with((method, adjoint, AdjointOptions::default()), theta, grid, x0, targets, cotangents)
+}
+
+/// As [`twin_gradient`], with the details of the adjoint.
+pub fn twin_gradient_with(
+    (method, adjoint, options): (Method, Adjoint, AdjointOptions),
     theta: &Parameters,
     grid: &TimeGrid,
     x0: &Array2<f32>,
@@ -73,7 +85,10 @@ pub fn twin_gradient(
         (None, Some(c)) => reference::Seed::Cotangents(c.view()),
         (None, None) => panic!("a gradient needs targets or cotangents"),
     };
-    reference::gradient(method, adjoint, &field, grid, to_f64(x0).view(), seed).expect("a valid problem")
+    let adjoint = adjoint.resolve(method).expect("an adjoint of the method");
+    options.check(method, adjoint, grid.steps()).expect("details of the adjoint");
+    let scheme = Scheme { method, contraction: options.contraction(method, adjoint, grid.steps()) };
+    reference::gradient(scheme, adjoint, &field, grid, to_f64(x0).view(), seed).expect("a valid problem")
 }
 
 /// Relative L2 distance `‖a − b‖ / ‖b‖`.

@@ -1,7 +1,7 @@
 //! The same problem in f64, its loss along random directions, and measures of error.
 
-use costate::reference::{self, Field, Seed};
-use costate::{Activation, Adjoint, NeuralOde, Parameters, Result};
+use costate::reference::{self, Field, Scheme, Seed};
+use costate::{Activation, Adjoint, AdjointOptions, NeuralOde, Parameters, Result};
 use ndarray::{Array, Array2, Array3, Dimension};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -13,6 +13,7 @@ const DIRECTIONS: usize = 6;
 /// The problem with its values in f64.
 pub(super) struct Twin<'a> {
     ode: &'a NeuralOde,
+    scheme: Scheme,
     theta: Vec<f64>,
     x0: Array2<f64>,
     targets: Array3<f64>,
@@ -30,14 +31,18 @@ pub(super) struct Directions(Vec<(Vec<f64>, f64)>);
 impl<'a> Twin<'a> {
     pub(super) fn new(ode: &'a NeuralOde, theta: &Parameters, x0: &Array2<f32>, targets: &Array3<f32>) -> Self {
         let theta = theta.as_slice().iter().map(|v| f64::from(*v)).collect();
-        Self { ode, theta, x0: x0.mapv(f64::from), targets: targets.mapv(f64::from) }
+        // The numbers of the forward pass are those of the run, whichever way the gradient is found.
+        let (method, steps) = (ode.method(), ode.grid().steps());
+        let contraction = AdjointOptions::default().contraction(method, ode.adjoint(), steps);
+        let scheme = Scheme { method, contraction };
+        Self { ode, scheme, theta, x0: x0.mapv(f64::from), targets: targets.mapv(f64::from) }
     }
 
     /// The gradient with an adjoint of choice.
     pub(super) fn gradient(&self, adjoint: Adjoint) -> Result<reference::Gradient> {
         let field = Field::new(self.ode.field(), &self.theta)?;
         let seed = Seed::Targets(self.targets.view());
-        reference::gradient(self.ode.method(), adjoint, &field, self.ode.grid(), self.x0.view(), seed)
+        reference::gradient(self.scheme, adjoint, &field, self.ode.grid(), self.x0.view(), seed)
     }
 
     /// Slopes of the loss along random directions.
@@ -56,7 +61,7 @@ impl<'a> Twin<'a> {
 
     fn loss(&self, theta: &[f64], x0: &Array2<f64>) -> Result<f64> {
         let field = Field::new(self.ode.field(), theta)?;
-        let states = reference::solve(self.ode.method(), &field, self.ode.grid(), x0.view())?;
+        let states = reference::solve(self.scheme, &field, self.ode.grid(), x0.view())?;
         let residual = states - &self.targets;
         Ok(residual.iter().map(|r| r * r).sum::<f64>() / residual.len() as f64)
     }
