@@ -1,21 +1,37 @@
 # make setup   the Vulkan loader and a driver, if there is none (Debian and Ubuntu)
 # make test    all tests; no GPU needed
+# make test-swiftshader   some of them on SwiftShader, a second driver, downloaded if it is not there
 # make lint    formatting, clippy and the documentation, warnings being errors
 # make demo    learns a spiral and says where the plots are
 # make bench   throughput on the adapter that would be taken
 
 CARGO ?= cargo
 DEMO_FOLDER := runs/spiral
+# Test files that also run on SwiftShader, whose compiler rewrites other expressions and whose subgroups are of 4.
+SWIFTSHADER_TESTS := kernels gradients
 # Mesa complains on every start where this is not set.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
-.PHONY: setup test lint demo bench
+.PHONY: setup test test-swiftshader lint demo bench
 
 setup:
 	@bash scripts/setup.sh
 
 test: setup
 	$(CARGO) test --workspace
+
+# The tests take the adapter that `costate adapters` names. Loaders before 1.3.207 know the second variable only.
+test-swiftshader: setup
+	$(CARGO) build
+	@icd=$$(bash scripts/swiftshader.sh) || exit; \
+	export VK_DRIVER_FILES="$$icd" VK_ICD_FILENAMES="$$icd"; \
+	taken=$$($(CARGO) run -q -- adapters | tail -n 1); \
+	case $$taken in \
+		SwiftShader*" is taken: "*) echo "$$taken" ;; \
+		*) echo "make: with VK_DRIVER_FILES=$$icd the tests would not run on SwiftShader, but: $${taken:-no adapter};" \
+			"look for other VK_ and WGPU_ variables in the environment, or remove target/swiftshader" >&2; exit 1 ;; \
+	esac; \
+	$(CARGO) test $(addprefix --test ,$(SWIFTSHADER_TESTS))
 
 lint:
 	$(CARGO) fmt --all --check

@@ -3,8 +3,8 @@
 # driver. Mesa's software driver (lavapipe) is enough, a GPU is not needed. Nothing is touched that is there already.
 set -euo pipefail
 
-say() { printf 'setup: %s\n' "$*" >&2; }
-fail() { say "$*"; exit 1; }
+me=setup
+. "$(dirname "$0")/common.sh"
 
 have_loader() {
     # ldconfig is not on the path of an ordinary user on Debian. No pipe to grep -q: closing it early would make
@@ -24,26 +24,13 @@ have_driver() {
     return 1
 }
 
-# With the rights of root: as root itself, or through sudo, which may ask for a password only at a terminal.
-as_root() {
-    if [ "$(id -u)" = 0 ]; then
-        "$@"
-    elif [ -t 0 ]; then
-        sudo "$@"
-    else
-        sudo -n "$@"
-    fi
-}
-
 install_packages() {
     say "installing $*"
     command -v apt-get >/dev/null ||
         fail "there is no apt-get here; install by hand what corresponds to: $*"
     [ "$(id -u)" = 0 ] || command -v sudo >/dev/null ||
         fail "neither root nor sudo; ask an administrator for: apt-get install $*"
-    # The list of packages may be old on a machine that was just made.
-    as_root env DEBIAN_FRONTEND=noninteractive apt-get update -q >&2 ||
-        say "apt-get update failed; trying with the list that is there"
+    update_packages
     as_root env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends "$@" >&2 ||
         fail "apt-get could not install them; install by hand: $*"
 }
