@@ -7,7 +7,7 @@ use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
 use super::memory::check_memory;
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
-use super::shape::{Spec, Unit, limit};
+use super::shape::{Arithmetic, Spec, Unit, limit};
 use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;
@@ -74,15 +74,30 @@ impl TrainPlan {
         }
         pass.memory.add(Slot::History, HISTORY * summary::LEN as u64);
         check_memory(&pass.memory, caps)?;
+        let mut plan = Self { pass, data, seed, optimizer, caps: caps.clone(), body: Program::default() };
+        plan.plan_body()?;
+        Ok(plan)
+    }
+
+    fn plan_body(&mut self) -> Result<()> {
+        let pass = &self.pass;
         let mut body = pass.pack()?;
         body.extend(pass.start());
         body.extend(pass.forward(Observe::Residual)?);
         body.extend(pass.loss()?);
         body.extend(pass.reverse()?);
         body.extend(pass.certificate()?);
-        let mut plan = Self { pass, data, seed, optimizer, caps: caps.clone(), body };
-        plan.body.extend(plan.norm()?);
-        Ok(plan)
+        body.extend(self.norm()?);
+        self.body = body;
+        Ok(())
+    }
+
+    /// Moves the binary point of fixed point.
+    pub(crate) fn set_fraction_bits(&mut self, bits: u32) -> Result<()> {
+        if let Arithmetic::Fixed { fraction_bits, .. } = &mut self.pass.spec.arithmetic {
+            *fraction_bits = bits;
+        }
+        self.plan_body()
     }
 
     /// Draw, pass and update of the same iteration, to be run in this order: only the first and last are made anew.

@@ -14,6 +14,7 @@ use crate::model::{Mlp, Parameters};
 use crate::plan::{Arithmetic, MemoryPlan, Plan, Spec};
 use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
+pub(crate) use outcome::read_status;
 pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
 use session::{Seed, Session};
 

@@ -7,9 +7,9 @@ use super::options::{Steps, TrainOptions};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::Parameters;
-use crate::plan::{DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary};
-use crate::problem::check_finite;
-use crate::solver::TimeGrid;
+use crate::plan::{Arithmetic, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary};
+use crate::problem::{TrajectoryStatus, Warning, check_finite, read_status};
+use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
 const RECORDED: u64 = 32;
@@ -32,6 +32,8 @@ pub struct Record {
     pub drift_max: f32,
     /// Mean over the trajectories of their largest component of |x̂(t0) − x(t0)|.
     pub drift_mean: f32,
+    /// Methods on a pair: largest distance of the two copies at the ends of steps; 0 for others.
+    pub copy_difference: f32,
     /// L2 norm of dJ/dθ before clipping. An update with a norm that is not finite is skipped.
     pub gradient_norm: f32,
 }
@@ -75,6 +77,9 @@ pub struct Trainer {
     reported: u64,
     pending: VecDeque<Pending>,
     arrived: Vec<Record>,
+    /// True once the range of fixed point was widened.
+    widened: bool,
+    gpu: Gpu,
 }
 
 /// Summaries on their way.
@@ -105,9 +110,14 @@ impl Trainer {
         }
         let window = if options.window == 0 { times } else { options.window };
         let grid = window_grid(data, window, &options, field.time_input())?;
-        let adjoint = options.adjoint.resolve(options.method)?;
+        let adjoint = training_adjoint(&options)?;
         options.adjoint_options.check(options.method, adjoint, grid.steps())?;
-        let spec = Spec::gradient(field.clone(), options.method, grid, adjoint, options.adjoint_options, options.batch);
+        let mut spec =
+            Spec::gradient(field.clone(), options.method, grid, adjoint, options.adjoint_options, options.batch);
+        if let Arithmetic::Fixed { fraction_bits, .. } = &mut spec.arithmetic {
+            let largest = data.values().iter().fold(0.0_f32, |m, v| m.max(v.abs()));
+            *fraction_bits = options.adjoint_options.fraction_bits_for(largest)?;
+        }
         // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
         let shape = DataShape { series, times, window };
@@ -117,7 +127,17 @@ impl Trainer {
         arena.upload(Slot::Theta, theta.as_slice())?;
         let values: Vec<f32> = data.values().iter().copied().collect();
         arena.upload(Slot::Data, &values)?;
-        Ok(Self { plan, options, arena, iteration: 0, reported: 0, pending: VecDeque::new(), arrived: Vec::new() })
+        Ok(Self {
+            plan,
+            options,
+            arena,
+            iteration: 0,
+            reported: 0,
+            pending: VecDeque::new(),
+            arrived: Vec::new(),
+            widened: false,
+            gpu: gpu.clone(),
+        })
     }
 
     /// Runs `iterations` more iterations. Returns when they are submitted; the device may still be at work.
@@ -166,7 +186,7 @@ impl Trainer {
         self.report()?;
         while let Some(Pending { first, readback }) = self.pending.pop_front() {
             let values = readback.take()?;
-            self.decode(first, &values);
+            self.decode(first, &values)?;
         }
         Ok(std::mem::take(&mut self.arrived))
     }
@@ -217,12 +237,13 @@ impl Trainer {
             let Some(values) = pending.readback.try_take()? else { break };
             let first = pending.first;
             self.pending.pop_front();
-            self.decode(first, &values);
+            self.decode(first, &values)?;
         }
         Ok(())
     }
 
-    fn decode(&mut self, first: u64, values: &[f32]) {
+    fn decode(&mut self, first: u64, values: &[f32]) -> Result<()> {
+        let batch = self.options.batch as u64;
         for (iteration, record) in (first..).zip(values.chunks(summary::LEN)) {
             let survivors = record[summary::SURVIVORS];
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts below 2^32")]
@@ -235,10 +256,47 @@ impl Trainer {
                 reverse_failed: trajectories.saturating_sub(survived),
                 drift_max: record[summary::DRIFT as usize],
                 drift_mean: record[summary::DRIFT as usize + 1] / survivors.max(1.0),
+                copy_difference: record[summary::SPREAD],
                 gradient_norm: record[summary::NORM as usize].sqrt(),
             });
+            let words = record[summary::DIFFERING];
+            if words > 0.0 {
+                #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+                return Err(Error::NotReversed { words: words as u64, adapter: self.gpu.adapter().to_owned() });
+            }
+            if u64::from(trajectories) < batch {
+                self.widen()?;
+            }
         }
+        Ok(())
     }
+
+    /// Widens the range of fixed point, once, if a trajectory of the last iteration has left it. It took no part in that
+    /// update, nor will those that leave the wider range.
+    fn widen(&mut self) -> Result<()> {
+        let spec = &self.plan.pass.spec;
+        let Arithmetic::Fixed { fraction_bits, .. } = spec.arithmetic else { return Ok(()) };
+        if self.widened || fraction_bits < FRACTION_BITS.start() + WIDER {
+            return Ok(());
+        }
+        let words: Vec<u32> = read(&self.arena, Slot::Status, self.options.batch as u64)?;
+        let status = read_status(&words, &spec.grid, |entry| entry);
+        if status.iter().any(|s| matches!(s, TrajectoryStatus::OutOfRange { .. })) {
+            let fraction_bits = fraction_bits - WIDER;
+            tracing::warn!("{}", Warning::Widened { fraction_bits });
+            self.plan.set_fraction_bits(fraction_bits)?;
+            self.widened = true;
+        }
+        Ok(())
+    }
+}
+
+/// The adjoint of a run. Nothing is read back in between, so that nothing can be done again: where a single gradient
+/// would reconstruct and fall back on checkpoints, a run keeps checkpoints at once.
+fn training_adjoint(options: &TrainOptions) -> Result<Adjoint> {
+    let adjoint = options.adjoint.resolve(options.method)?;
+    let automatic = options.adjoint == Adjoint::Auto;
+    Ok(if automatic && adjoint == Adjoint::Reversible { Adjoint::Checkpointed } else { adjoint })
 }
 
 /// The grid of one sample: from its first point through all others.

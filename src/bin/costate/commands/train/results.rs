@@ -178,12 +178,21 @@ fn thin(records: &[Record]) -> Vec<(u64, f32)> {
 
 fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
     write_atomically(path, |out| {
-        writeln!(out, "iteration,loss,gradient_norm,trajectories,reverse_failed,drift_max,drift_mean")?;
+        writeln!(out, "iteration,loss,gradient_norm,trajectories,reverse_failed,drift_max,drift_mean,copy_difference")?;
         for r in records {
-            let Record { iteration, loss, gradient_norm, trajectories, reverse_failed, drift_max, drift_mean } = r;
+            let Record {
+                iteration,
+                loss,
+                gradient_norm,
+                trajectories,
+                reverse_failed,
+                drift_max,
+                drift_mean,
+                copy_difference,
+            } = r;
             writeln!(
                 out,
-                "{iteration},{loss},{gradient_norm},{trajectories},{reverse_failed},{drift_max},{drift_mean}"
+                "{iteration},{loss},{gradient_norm},{trajectories},{reverse_failed},{drift_max},{drift_mean},{copy_difference}"
             )?;
         }
         Ok(())
