@@ -31,9 +31,8 @@ fn error(theta: &Parameters, grid: &TimeGrid, method: Method, adjoint: Adjoint) 
 
 /// Steps of a field that contracts at `rate` until `t1`, saved at four times.
 fn grid(t1: f64, steps: usize) -> TimeGrid {
-    let times: Vec<f64> = [0.1, 0.3, 0.6, 1.0].map(|part| part * t1).into();
     let boundaries: Vec<f64> = (0..=steps).map(|n| t1 * n as f64 / steps as f64).collect();
-    let saves = times.iter().map(|t| (t / t1 * steps as f64).round() as usize).collect();
+    let saves = [1, 3, 6, 10].map(|tenth| steps * tenth / 10).into();
     TimeGrid::from_boundaries(boundaries, saves).expect("a valid grid")
 }
 

@@ -34,7 +34,9 @@ impl Problem {
 
 fn problems() -> impl Strategy<Value = Problem> {
     let shape = (1_usize..200, prop::collection::vec(1_usize..300, 0..4), any::<bool>());
-    let way = (prop::sample::select(&Method::RUNGE_KUTTA[..]), prop::sample::select(Method::Euler.adjoints()));
+    let all = Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR);
+    let ways: Vec<(Method, Adjoint)> = all.flat_map(|m| m.adjoints().iter().map(move |a| (m, *a))).collect();
+    let way = prop::sample::select(ways);
     let size = (1_usize..50, 1_usize..50, prop_oneof![1_usize..200, 1_usize..2_000_000]);
     (shape, way, size).prop_map(|((dim, hidden, time_input), (method, adjoint), (steps, saves, batch))| Problem {
         dim,
@@ -82,6 +84,10 @@ proptest! {
                     prop_assert!(bound, "{:?} of {} bytes cannot be bound as one", slot, bytes);
                 }
                 let state = plan.bytes(Slot::State);
+                // Both copies of a pair.
+                let copies = if problem.method.pair().is_some() { 2 } else { 1 };
+                let kept = state;
+                let state = state / copies;
                 prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
                 prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);
                 let steps = (problem.steps * problem.saves) as u64;

@@ -93,7 +93,7 @@ fn assert_report(report: &Value, adjoint: &str, evaluations: [u64; 2]) {
 fn a_solve_is_that_of_pytorch() {
     let folder = Folder::new();
     let report = folder.run(&format!("{SOLVE} --json")).succeeded().json();
-    assert_report(&report, "stored", [4, 0]);
+    assert_report(&report, "checkpointed", [4, 0]);
     assert!(report["loss"].is_null() && report["reconstruction"].is_null(), "a solve has neither: {report}");
     let states = read_npy3(folder.path("x.npy")).unwrap();
     assert_eq!(states.shape(), [1, 7, 2], "[time, batch, dim]");
@@ -119,7 +119,7 @@ fn a_gradient_is_that_of_pytorch() {
     let folder = Folder::new();
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
     let report = ran.json();
-    assert_report(&report, "stored", [4, 4]);
+    assert_report(&report, "checkpointed", [4, 6]);
     assert!(report["reconstruction"].is_null(), "nothing is reconstructed: {report}");
     let path = folder.path("g.safetensors");
     let expected =

@@ -137,3 +137,8 @@ pub fn contracting(width: usize, rate: f32, seed: u64) -> Parameters {
 pub fn mild(width: usize, seed: u64) -> Parameters {
     parameters(&field(2, &[width], Activation::Tanh, false), seed)
 }
+
+/// A Runge–Kutta method and a method on a pair, with every way to a gradient that each has.
+pub fn ways(single: Method, pair: Method) -> Vec<(Method, Adjoint)> {
+    [single, pair].into_iter().flat_map(|m| m.adjoints().iter().map(move |a| (m, *a))).collect()
+}
