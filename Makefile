@@ -8,7 +8,7 @@
 CARGO ?= cargo
 DEMO_FOLDER := runs/spiral
 # Test files that also run on SwiftShader, whose compiler rewrites other expressions and whose subgroups are of 4.
-SWIFTSHADER_TESTS := kernels gradients
+SWIFTSHADER_TESTS := kernels gradients exact contracting
 # Mesa complains on every start where this is not set.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 

@@ -1,57 +1,14 @@
 //! Does fixed point come back to its own bits, whatever the field, the batch, the length and the cut into dispatches?
 //!
 //! The library itself compares every word after every reverse pass and returns an error if one differs; these tests look
-//! at what it says. Blind to whether the numbers are right: tests/contracting.rs compares them with f64.
+//! at what it says. Walks of 100 000 kicks are in tests/long_walks.rs. Blind to whether the numbers are right:
+//! tests/contracting.rs compares them with f64.
 
 mod common;
 
-use common::{contracting, field, gpu, mild, parameters, random2, random3};
-use costate::{
-    Activation, Adjoint, AdjointOptions, Caps, Error, Gpu, Gradient, Method, NeuralOde, Parameters, TimeGrid, Warning,
-};
+use common::{contracting, exact, field, gpu, mild, parameters, random2, random3, words_differing};
+use costate::{Activation, Adjoint, AdjointOptions, Caps, Error, Method, NeuralOde, Parameters, TimeGrid, Warning};
 use ndarray::{Array2, Array3};
-
-/// A gradient by the exact adjoint with targets at all save times.
-fn exact(
-    gpu: &Gpu,
-    method: Method,
-    options: AdjointOptions,
-    theta: &Parameters,
-    grid: &TimeGrid,
-    x0: &Array2<f32>,
-    targets: &Array3<f32>,
-) -> Result<Gradient, Error> {
-    let ode = NeuralOde::builder(theta.field().clone(), grid.clone())
-        .method(method)
-        .adjoint(Adjoint::Exact)
-        .adjoint_options(options)
-        .build(gpu)?;
-    ode.loss_and_gradient(theta, x0.view(), targets.view())
-}
-
-fn words_differing(gradient: &Gradient) -> Option<u64> {
-    gradient.reconstruction.as_ref().and_then(|r| r.words_differing)
-}
-
-/// 100 000 kicks and more, batches around a group and a tile, mild and contracting.
-#[test]
-fn no_word_differs_after_a_hundred_thousand_kicks() {
-    for (method, steps) in [(Method::Strang, 50_000), (Method::BlanesMoan4, 8_400)] {
-        for (name, theta, t1) in [("mild", mild(3, 1), 10.0), ("contracting", contracting(3, 1.0, 2), 20.0)] {
-            let grid = TimeGrid::uniform(0.0, t1, steps).expect("a valid grid");
-            for batch in [1, 65, 1000] {
-                let (x0, targets) = (random2(batch, 2, 3), random3(1, batch, 2, 4));
-                let options = AdjointOptions::default();
-                let gradient = exact(gpu(), method, options, &theta, &grid, &x0, &targets).expect("a gradient");
-                let case = format!("{method}, {name} field, batch {batch}");
-                assert!(gradient.report.field_evaluations.forward >= 100_000, "{case}: fewer kicks");
-                assert_eq!(words_differing(&gradient), Some(0), "{case}: words that differ");
-                assert_eq!(gradient.reconstruction.map(|r| r.max_abs), Some(0.0), "{case}: distance");
-                assert_eq!(gradient.report.ok(), batch, "{case}: trajectories");
-            }
-        }
-    }
-}
 
 /// Every method that has the adjoint, both widths of state, with and without contraction, backward in time too.
 #[test]
@@ -66,7 +23,7 @@ fn every_method_comes_back() {
             let grid = TimeGrid::with_steps(t0, &[t0, 1.5, t1], t1, 21).expect("a valid grid");
             for (two_words, log_words) in [(false, None), (true, None), (false, Some(0)), (true, Some(1))] {
                 let options = AdjointOptions { two_words, log_words, ..AdjointOptions::default() };
-                let gradient = exact(gpu(), method, options, &theta, &grid, &x0, &targets).expect("a gradient");
+                let gradient = exact(method, options, &theta, &grid, &x0, &targets).expect("a gradient");
                 let case = format!("{method} from {t0} to {t1}, two words {two_words}, log {log_words:?}");
                 assert_eq!(words_differing(&gradient), Some(0), "{case}");
                 seen += 1;
@@ -117,11 +74,11 @@ fn a_state_that_leaves_its_range_comes_back_too() {
     let (x0, targets) = (random2(65, 2, 11), random3(1, 65, 2, 12));
     let options = AdjointOptions { log_words: Some(0), ..AdjointOptions::default() };
     // A difference in a single word would be `NotReversed`.
-    let error = exact(gpu(), Method::Strang, options, &theta, &grid, &x0, &targets).expect_err("a range that is left");
+    let error = exact(Method::Strang, options, &theta, &grid, &x0, &targets).expect_err("a range that is left");
     let Error::OutOfRange { trajectory, time, range, others } = error else { panic!("not a range: {error}") };
     assert_eq!((trajectory, range), (0, 128.0), "first trajectory, and the range of the second try");
     assert!(time > 0.0 && time < 20.0 && others > 30, "t = {time}, {others} others");
-    let contracted = exact(gpu(), Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &targets);
+    let contracted = exact(Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &targets);
     assert_eq!(words_differing(&contracted.expect("a gradient")), Some(0), "with a log");
 }
 
@@ -134,13 +91,13 @@ fn a_range_that_was_too_small_is_widened_once() {
     let grid = TimeGrid::uniform(0.0, 20.0, 100).expect("a valid grid");
     let (x0, targets) = (Array2::ones((3, 1)), Array3::zeros((1, 3, 1)));
     let given = AdjointOptions { fraction_bits: Some(26), ..AdjointOptions::default() };
-    let gradient = exact(gpu(), Method::Strang, given, &theta, &grid, &x0, &targets).expect("a gradient");
+    let gradient = exact(Method::Strang, given, &theta, &grid, &x0, &targets).expect("a gradient");
     assert_eq!(gradient.report.warnings, [Warning::Widened { fraction_bits: 24 }], "what the report says");
     assert_eq!(gradient.report.fraction_bits, Some(24), "the range that was taken");
     approx::assert_relative_eq!(gradient.loss.unwrap_or_default(), 61.0 * 61.0, max_relative = 1e-5);
     // Targets tell the range from the start.
     let far = Array3::from_elem((1, 3, 1), 60.0);
-    let gradient = exact(gpu(), Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &far);
+    let gradient = exact(Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &far);
     let report = gradient.expect("a gradient").report;
     assert_eq!((report.fraction_bits, report.warnings.len()), (Some(23), 0), "a range from the data");
 }
@@ -174,8 +131,8 @@ fn bad_details_are_refused_with_what_would_do() {
     }
     let x0 = Array2::from_elem((2, 2), 40.0);
     let targets = Array3::zeros((1, 2, 2));
-    let error = exact(gpu(), Method::Strang, bits(27), &theta, &grid, &x0, &targets).expect_err("a small range");
+    let error = exact(Method::Strang, bits(27), &theta, &grid, &x0, &targets).expect_err("a small range");
     assert!(error.to_string().contains("use at most 23 fraction bits"), "{error}");
-    let error = exact(gpu(), Method::Strang, none, &theta, &grid, &(x0 * 1e4), &targets).expect_err("huge data");
+    let error = exact(Method::Strang, none, &theta, &grid, &(x0 * 1e4), &targets).expect_err("huge data");
     assert!(error.to_string().contains("standardise the data"), "{error}");
 }
