@@ -7,6 +7,7 @@ struct CertificateCall {
     batch: u32,
     copies: u32,
     fraction: u32,
+    failed: u32,
 }
 
 var<immediate> call: CertificateCall;

@@ -33,6 +33,29 @@ fn every_method_comes_back() {
     assert_eq!(seen, 6 * 8, "cases");
 }
 
+/// The kernel that walks back and pulls the adjoint back in one does as two kernels do, for one evaluation less.
+#[test]
+fn one_kernel_or_two_give_the_same_gradient() {
+    let theta = parameters(&field(3, &[9, 5], Activation::Gelu, true), 5);
+    let (x0, targets) = (random2(70, 3, 6), random3(2, 70, 3, 7));
+    let grid = TimeGrid::with_steps(0.0, &[1.5, 3.0], 3.0, 50).expect("a valid grid");
+    for two_words in [false, true] {
+        let [one, two] = [false, true].map(|separate| {
+            let options = AdjointOptions { separate, two_words, ..AdjointOptions::default() };
+            exact(Method::BlanesMoan4, options, &theta, &grid, &x0, &targets).expect("a gradient")
+        });
+        assert_eq!([&one, &two].map(words_differing), [Some(0); 2], "words that differ");
+        let evaluations = [&one, &two].map(|g| g.report.field_evaluations);
+        assert_eq!(evaluations[1].reverse, 2 * evaluations[1].forward, "two kernels evaluate twice");
+        // Whether the self-test lets the one kernel be used is up to the driver.
+        assert!(evaluations[0].reverse <= evaluations[1].reverse, "one kernel evaluates no more: {evaluations:?}");
+        println!("two words {two_words}: {} evaluations instead of {}", evaluations[0].reverse, evaluations[1].reverse);
+        let off = common::relative(&one.theta, two.theta.iter().map(|g| f64::from(*g)).collect::<Vec<_>>().iter());
+        assert!(off < 1e-6, "dJ/dθ is off by {off:e}");
+        assert_eq!(one.loss, two.loss, "the loss");
+    }
+}
+
 /// The cut into dispatches changes no bit, and software adapters, which silently leave all loops of an invocation after
 /// 65 535 trips, get dispatches that stay below.
 #[test]
@@ -72,12 +95,16 @@ fn a_state_that_leaves_its_range_comes_back_too() {
     let theta = contracting(8, 4.0, 10);
     let grid = TimeGrid::uniform(0.0, 20.0, 1000).expect("a valid grid");
     let (x0, targets) = (random2(65, 2, 11), random3(1, 65, 2, 12));
-    let options = AdjointOptions { log_words: Some(0), ..AdjointOptions::default() };
+    // In a kernel of its own, since the fused one does not bring failed trajectories back.
+    let options = AdjointOptions { log_words: Some(0), separate: true, ..AdjointOptions::default() };
     // A difference in a single word would be `NotReversed`.
     let error = exact(Method::Strang, options, &theta, &grid, &x0, &targets).expect_err("a range that is left");
     let Error::OutOfRange { trajectory, time, range, others } = error else { panic!("not a range: {error}") };
     assert_eq!((trajectory, range), (0, 128.0), "first trajectory, and the range of the second try");
     assert!(time > 0.0 && time < 20.0 && others > 30, "t = {time}, {others} others");
+    let fused = AdjointOptions { separate: false, ..options };
+    let error = exact(Method::Strang, fused, &theta, &grid, &x0, &targets).expect_err("a range that is left");
+    assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
     let contracted = exact(Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &targets);
     assert_eq!(words_differing(&contracted.expect("a gradient")), Some(0), "with a log");
 }

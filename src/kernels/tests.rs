@@ -14,8 +14,8 @@ use super::*;
 use crate::model::{Activation, Mlp};
 use crate::plan::{
     CALL_WORDS, CertificateCall, CountCall, DriftCall, FinishCall, GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT,
-    OptimizerCall, OuterCall, PairKernel, ReduceCall, StartCall, StepCall, Track, Trips, WINDOW, WeightFetch, Words,
-    write_window,
+    OptimizerCall, OuterCall, PairKernel, ReduceCall, Sources, StartCall, StepCall, Track, Trips, WINDOW, WeightFetch,
+    Words, write_window,
 };
 use crate::solver::{Method, TimeGrid};
 
@@ -71,7 +71,9 @@ fn pair_kernels() -> Vec<PairKernel> {
                 (field(130, &[9], Activation::Tanh, true), 1),
                 (field(129, &[300, 128], Activation::Silu, true), 2),
             ] {
-                kernels.push(PairKernel { field: mlp, stages, lane, words });
+                for sources in [Sources::Stored, Sources::Walked] {
+                    kernels.push(PairKernel { field: mlp.clone(), stages, lane, words, sources });
+                }
             }
         }
     }
@@ -107,10 +109,12 @@ fn kernels() -> Vec<Kernel> {
         }
     }
     for pair in pair_kernels() {
-        if pair.words == Words::Float {
+        if pair.words == Words::Float || pair.sources == Sources::Walked {
             all.push(Kernel::PairReverse(pair.clone()));
         }
-        all.push(Kernel::PairWalk(pair));
+        if pair.sources == Sources::Stored {
+            all.push(Kernel::PairWalk(pair));
+        }
     }
     all
 }
@@ -142,7 +146,8 @@ fn case(kernel: &Kernel) -> String {
         }
         Kernel::PairWalk(p) | Kernel::PairReverse(p) => {
             let (stages, lane) = (p.stages, p.lane);
-            format!("{} of {}, {stages} stages, {lane:?}, {:?}", kernel.name(), p.field.summary(), p.words)
+            let name = kernel.name();
+            format!("{name} of {}, {stages} stages, {lane:?}, {:?}, {:?}", p.field.summary(), p.words, p.sources)
         }
         Kernel::FixedStart(words) | Kernel::CertificateFixed(words) => format!("{} of {words:?}", kernel.name()),
         _ => kernel.name().to_owned(),

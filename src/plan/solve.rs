@@ -14,6 +14,7 @@ use super::shape::{Shape, Spec};
 use super::track::Track;
 use super::word;
 use crate::error::Result;
+use crate::solver::Adjoint;
 
 /// Columns of the loss partials: sum of squares, trajectories that count.
 pub(super) const LOSS_COLUMNS: u64 = 2;
@@ -67,6 +68,9 @@ pub(crate) struct Plan {
     pub memory: MemoryPlan,
     /// Dispatches whose dJ/dθ is summed before it is added to the totals; `None` if there are no totals.
     pub(super) block: Option<u64>,
+    /// True if the adjoint of a pair walks back itself: one evaluation for the inverse and the adjoint of an update. In
+    /// fixed point only where a test has found that this kernel repeats the bits of the way there.
+    pub(super) fused: bool,
     pub(super) caps: Caps,
 }
 
@@ -78,7 +82,8 @@ impl Plan {
         let block = block(additions(&track, &shape));
         let memory = memory(&spec, &shape, block);
         check_memory(&memory, caps)?;
-        Ok(Self { spec, track, shape, memory, block, caps: caps.clone() })
+        let fused = spec.adjoint == Some(Adjoint::Reversible);
+        Ok(Self { spec, track, shape, memory, block, fused, caps: caps.clone() })
     }
 
     /// The uniform with the steps of window `index`.
@@ -152,6 +157,7 @@ impl Plan {
                 None => 1,
             },
             fraction: self.spec.arithmetic.fraction_bits(),
+            failed: u32::from(!self.fused),
         };
         let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift].map(Binding::from).to_vec();
         let groups = fold(batch, 64, &self.caps)?;

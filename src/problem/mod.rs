@@ -2,6 +2,7 @@
 
 mod arrays;
 mod outcome;
+mod self_test;
 mod session;
 
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub(crate) use outcome::read_status;
 pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+pub(crate) use self_test::fuse_if_exact;
 use session::{Seed, Session};
 
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.

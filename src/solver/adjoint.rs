@@ -132,6 +132,10 @@ pub struct AdjointOptions {
     /// True for a state of two words (64 bits) with [`Adjoint::Exact`]: for very long runs, where the rounding of
     /// 10^5 and more steps adds up.
     pub two_words: bool,
+    /// True to walk back in a kernel of its own with [`Adjoint::Exact`], even where a self-test has found that the kernel
+    /// which walks back and pulls the adjoint back in one repeats the bits of the way there. Slower by an evaluation per
+    /// update; trajectories that failed are compared too.
+    pub separate: bool,
 }
 
 impl AdjointOptions {
