@@ -1,38 +1,181 @@
-//! scratch
-mod common;
-use common::{field, gpu, parameters, random2, random3};
-use costate::{Activation, Adjoint, Method, NeuralOde, TimeGrid};
+//! Does fixed point come back to its own bits, whatever the field, the batch, the length and the cut into dispatches?
+//!
+//! The library itself compares every word after every reverse pass and returns an error if one differs; these tests look
+//! at what it says. Blind to whether the numbers are right: tests/contracting.rs compares them with f64.
 
+mod common;
+
+use common::{contracting, field, gpu, mild, parameters, random2, random3};
+use costate::{
+    Activation, Adjoint, AdjointOptions, Caps, Error, Gpu, Gradient, Method, NeuralOde, Parameters, TimeGrid, Warning,
+};
+use ndarray::{Array2, Array3};
+
+/// A gradient by the exact adjoint with targets at all save times.
+fn exact(
+    gpu: &Gpu,
+    method: Method,
+    options: AdjointOptions,
+    theta: &Parameters,
+    grid: &TimeGrid,
+    x0: &Array2<f32>,
+    targets: &Array3<f32>,
+) -> Result<Gradient, Error> {
+    let ode = NeuralOde::builder(theta.field().clone(), grid.clone())
+        .method(method)
+        .adjoint(Adjoint::Exact)
+        .adjoint_options(options)
+        .build(gpu)?;
+    ode.loss_and_gradient(theta, x0.view(), targets.view())
+}
+
+fn words_differing(gradient: &Gradient) -> Option<u64> {
+    gradient.reconstruction.as_ref().and_then(|r| r.words_differing)
+}
+
+/// 100 000 kicks and more, batches around a group and a tile, mild and contracting.
 #[test]
-fn scratch() {
-    let mlp = field(2, &[16], Activation::Tanh, true);
-    let theta = parameters(&mlp, 3);
-    let grid = TimeGrid::with_steps(0.0, &[0.0, 0.5, 1.0], 2.0, 20).expect("g");
-    let x0 = random2(65, 2, 1);
-    let y = random3(3, 65, 2, 2);
-    let run = |method: Method, adjoint| {
-        let ode =
-            NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).build(gpu()).expect("b");
-        let s = ode.solve(&theta, x0.view()).expect("s");
-        let g = ode.loss_and_gradient(&theta, x0.view(), y.view()).expect("g");
-        println!(
-            "{method} {adjoint}: loss {:?} theta {:?} x0 {:?} rec {:?} spread {:?} x {:?} ev {:?}",
-            g.loss,
-            &g.theta[..3],
-            g.x0.row(64),
-            g.reconstruction.map(|r| (r.max_abs, r.words_differing)),
-            g.report.copy_difference,
-            s.states[[2, 64, 0]],
-            g.report.field_evaluations
-        );
-    };
-    run(Method::Rk4, Adjoint::Stored);
-    for m in Method::PAIR.into_iter().chain([
-        Method::mccallum_foster(Method::Rk4, 0.999).expect("m"),
-        Method::mccallum_foster(Method::Midpoint, 1.0).expect("m"),
-    ]) {
-        for a in m.adjoints() {
-            run(m, *a);
+fn no_word_differs_after_a_hundred_thousand_kicks() {
+    for (method, steps) in [(Method::Strang, 50_000), (Method::BlanesMoan4, 8_400)] {
+        for (name, theta, t1) in [("mild", mild(3, 1), 10.0), ("contracting", contracting(3, 1.0, 2), 20.0)] {
+            let grid = TimeGrid::uniform(0.0, t1, steps).expect("a valid grid");
+            for batch in [1, 65, 1000] {
+                let (x0, targets) = (random2(batch, 2, 3), random3(1, batch, 2, 4));
+                let options = AdjointOptions::default();
+                let gradient = exact(gpu(), method, options, &theta, &grid, &x0, &targets).expect("a gradient");
+                let case = format!("{method}, {name} field, batch {batch}");
+                assert!(gradient.report.field_evaluations.forward >= 100_000, "{case}: fewer kicks");
+                assert_eq!(words_differing(&gradient), Some(0), "{case}: words that differ");
+                assert_eq!(gradient.reconstruction.map(|r| r.max_abs), Some(0.0), "{case}: distance");
+                assert_eq!(gradient.report.ok(), batch, "{case}: trajectories");
+            }
         }
     }
+}
+
+/// Every method that has the adjoint, both widths of state, with and without contraction, backward in time too.
+#[test]
+fn every_method_comes_back() {
+    let foster = Method::mccallum_foster(Method::Rk4, 1.0).expect("a valid method");
+    let methods = Method::PAIR.into_iter().chain([foster]).filter(|m| m.adjoints().contains(&Adjoint::Exact));
+    let theta = parameters(&field(3, &[9, 5], Activation::Gelu, true), 5);
+    let (x0, targets) = (random2(70, 3, 6), random3(3, 70, 3, 7));
+    let mut seen = 0;
+    for method in methods {
+        for (t0, t1) in [(0.0, 2.0), (2.0, 0.0)] {
+            let grid = TimeGrid::with_steps(t0, &[t0, 1.5, t1], t1, 21).expect("a valid grid");
+            for (two_words, log_words) in [(false, None), (true, None), (false, Some(0)), (true, Some(1))] {
+                let options = AdjointOptions { two_words, log_words, ..AdjointOptions::default() };
+                let gradient = exact(gpu(), method, options, &theta, &grid, &x0, &targets).expect("a gradient");
+                let case = format!("{method} from {t0} to {t1}, two words {two_words}, log {log_words:?}");
+                assert_eq!(words_differing(&gradient), Some(0), "{case}");
+                seen += 1;
+            }
+        }
+    }
+    assert_eq!(seen, 6 * 8, "cases");
+}
+
+/// The cut into dispatches changes no bit, and software adapters, which silently leave all loops of an invocation after
+/// 65 535 trips, get dispatches that stay below.
+#[test]
+fn cutting_a_solve_anywhere_changes_no_bit() {
+    let theta = contracting(16, 1.0, 8);
+    let grid = TimeGrid::with_steps(0.0, &[3.1, 20.0], 20.0, 997).expect("a valid grid");
+    let x0 = random2(130, 2, 9);
+    let solve = |caps: &Caps| {
+        let gpu = gpu().restricted(caps);
+        let ode = NeuralOde::builder(theta.field().clone(), grid.clone())
+            .method(Method::BlanesMoan4)
+            .adjoint(Adjoint::Exact)
+            .build(&gpu)
+            .expect("a small problem");
+        let solution = ode.solve(&theta, x0.view()).expect("a solve");
+        let gradient = ode.loss_and_gradient(&theta, x0.view(), solution.states.view()).expect("a gradient");
+        assert_eq!(words_differing(&gradient), Some(0), "words that differ with {} trips", caps.max_trips);
+        let bits: Vec<u32> = solution.states.iter().map(|v| v.to_bits()).collect();
+        (bits, solution.report.dispatches)
+    };
+    let (whole, few) = solve(gpu().caps());
+    let mut most = few;
+    for max_trips in [2000, 3001, 20_000] {
+        let (bits, dispatches) = solve(&Caps { max_trips, ..gpu().caps().clone() });
+        assert_eq!(bits, whole, "states with at most {max_trips} trips per dispatch");
+        most = most.max(dispatches);
+    }
+    assert!(most > 3 * few, "the cuts were no cuts: {most} dispatches instead of {few}");
+    let tiles = Caps { max_workgroups: 6, scratch_bytes: 1 << 14, ..gpu().caps().clone() };
+    assert_eq!(solve(&tiles).0, whole, "states in tiles of one workgroup");
+}
+
+/// Without contraction the copies part on a contracting field until the state leaves its range. Addition wraps, so even
+/// then every word comes back; after a second try with a wider range it is an error that names the trajectory.
+#[test]
+fn a_state_that_leaves_its_range_comes_back_too() {
+    let theta = contracting(8, 4.0, 10);
+    let grid = TimeGrid::uniform(0.0, 20.0, 1000).expect("a valid grid");
+    let (x0, targets) = (random2(65, 2, 11), random3(1, 65, 2, 12));
+    let options = AdjointOptions { log_words: Some(0), ..AdjointOptions::default() };
+    // A difference in a single word would be `NotReversed`.
+    let error = exact(gpu(), Method::Strang, options, &theta, &grid, &x0, &targets).expect_err("a range that is left");
+    let Error::OutOfRange { trajectory, time, range, others } = error else { panic!("not a range: {error}") };
+    assert_eq!((trajectory, range), (0, 128.0), "first trajectory, and the range of the second try");
+    assert!(time > 0.0 && time < 20.0 && others > 30, "t = {time}, {others} others");
+    let contracted = exact(gpu(), Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &targets);
+    assert_eq!(words_differing(&contracted.expect("a gradient")), Some(0), "with a log");
+}
+
+/// Once is enough if the data were only a little too large for the range.
+#[test]
+fn a_range_that_was_too_small_is_widened_once() {
+    // dx/dt = 3 takes x from 1 to 31, and 61 does not fit ±32.
+    let mlp = field(1, &[], Activation::Tanh, false);
+    let theta = Parameters::from_flat(&mlp, vec![0.0, 3.0]).expect("finite parameters");
+    let grid = TimeGrid::uniform(0.0, 20.0, 100).expect("a valid grid");
+    let (x0, targets) = (Array2::ones((3, 1)), Array3::zeros((1, 3, 1)));
+    let given = AdjointOptions { fraction_bits: Some(26), ..AdjointOptions::default() };
+    let gradient = exact(gpu(), Method::Strang, given, &theta, &grid, &x0, &targets).expect("a gradient");
+    assert_eq!(gradient.report.warnings, [Warning::Widened { fraction_bits: 24 }], "what the report says");
+    assert_eq!(gradient.report.fraction_bits, Some(24), "the range that was taken");
+    approx::assert_relative_eq!(gradient.loss.unwrap_or_default(), 61.0 * 61.0, max_relative = 1e-5);
+    // Targets tell the range from the start.
+    let far = Array3::from_elem((1, 3, 1), 60.0);
+    let gradient = exact(gpu(), Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &far);
+    let report = gradient.expect("a gradient").report;
+    assert_eq!((report.fraction_bits, report.warnings.len()), (Some(23), 0), "a range from the data");
+}
+
+#[test]
+fn bad_details_are_refused_with_what_would_do() {
+    let theta = mild(4, 13);
+    let grid = TimeGrid::uniform(0.0, 1.0, 10).expect("a valid grid");
+    let build = |method, adjoint, options| {
+        let builder = NeuralOde::builder(theta.field().clone(), grid.clone()).method(method).adjoint(adjoint);
+        builder.adjoint_options(options).build(gpu()).expect_err("a bad detail").to_string()
+    };
+    let none = AdjointOptions::default();
+    let bits = |bits| AdjointOptions { fraction_bits: Some(bits), ..none };
+    let words = |words| AdjointOptions { log_words: Some(words), ..none };
+    for (error, part) in [
+        (build(Method::Rk4, Adjoint::Exact, none), "stored, checkpointed, backsolve"),
+        (build(Method::Rk4, Adjoint::Reversible, none), "blanes_moan4"),
+        (build(Method::Strang, Adjoint::Backsolve, none), "stored, checkpointed, reversible, exact"),
+        (build(Method::Alf, Adjoint::Exact, none), "stored, checkpointed, reversible"),
+        (build(Method::Strang, Adjoint::Exact, bits(30)), "16 to 29"),
+        (build(Method::Strang, Adjoint::Stored, bits(26)), "fraction bits"),
+        (build(Method::Rk4, Adjoint::Stored, words(4)), "log words"),
+        (build(Method::Strang, Adjoint::Reversible, words(4)), "use the exact adjoint"),
+        (build(Method::Strang, Adjoint::Exact, words(5000)), "1024"),
+        (build(Method::Strang, Adjoint::Exact, AdjointOptions { anchors: Some(3), ..none }), "anchors"),
+        (build(Method::Rk4, Adjoint::Checkpointed, AdjointOptions { anchors: Some(11), ..none }), "1 to 10"),
+        (build(Method::Rk4, Adjoint::Checkpointed, AdjointOptions { anchors: Some(0), ..none }), "1 to 10"),
+    ] {
+        assert!(error.contains(part), "'{part}' is not in: {error}");
+    }
+    let x0 = Array2::from_elem((2, 2), 40.0);
+    let targets = Array3::zeros((1, 2, 2));
+    let error = exact(gpu(), Method::Strang, bits(27), &theta, &grid, &x0, &targets).expect_err("a small range");
+    assert!(error.to_string().contains("use at most 23 fraction bits"), "{error}");
+    let error = exact(gpu(), Method::Strang, none, &theta, &grid, &(x0 * 1e4), &targets).expect_err("huge data");
+    assert!(error.to_string().contains("standardise the data"), "{error}");
 }

@@ -7,7 +7,8 @@
 //!
 //! Blind spots: fields with kinks (relu lowers every order) and stiff fields.
 
-use costate::reference::{Field, Gradient, Seed, gradient, solve};
+use costate::reference::{Field, Gradient, Scheme, Seed, gradient, solve};
+use costate::solver::Contraction;
 use costate::{Activation, Adjoint, Init, Method, Mlp, Parameters, TimeGrid};
 use ndarray::{Array2, Array3, Axis, array, concatenate, s};
 
@@ -15,6 +16,13 @@ use ndarray::{Array2, Array3, Axis, array, concatenate, s};
 const STEPS: [usize; 3] = [40, 80, 160];
 /// Stands for the exact solution: its error is (160/500)⁵ = 0.3 % of the smallest one; more steps only add rounding.
 const LIMIT_STEPS: usize = 500;
+
+/// Runge–Kutta methods, pairs, and McCallum–Foster without and with a coupling.
+fn methods() -> impl Iterator<Item = Method> {
+    let foster = [(Method::Rk4, 1.0), (Method::Rk4, 0.99), (Method::Midpoint, 1.0)];
+    let foster = foster.map(|(base, coupling)| Method::mccallum_foster(base, coupling).expect("a valid method"));
+    Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR).chain(foster)
+}
 
 /// A field with enough curvature over `[0, 3]` to keep the errors of the fifth-order methods away from rounding, and
 /// little enough that 40 steps of them are already asymptotic.
@@ -63,20 +71,40 @@ fn states_converge_at_the_claimed_order() {
     let field = Field::new(&mlp, &theta).expect("the parameters fit");
     let end = |method, steps| solve(method, &field, &grid(steps), x0().view()).expect("the shapes fit");
     let limit = end(Method::Tsit5, LIMIT_STEPS);
-    for method in Method::RUNGE_KUTTA {
+    for method in methods() {
         let errors = STEPS.map(|steps| distance(&end(method, steps), &limit));
-        let (found, claimed) = (order(&errors), f64::from(method.tableau().order));
+        let (found, claimed) = (order(&errors), f64::from(method.order()));
         println!("{method}: order {found:.2}, errors {:.1e} … {:.1e}", errors[0], errors[2]);
         assert!((found - claimed).abs() < 0.2, "{method}: order {found:.2} instead of {claimed}, errors {errors:?}");
     }
 }
 
 #[test]
+fn contraction_keeps_the_order() {
+    let (mlp, theta) = smooth_field();
+    let field = Field::new(&mlp, &theta).expect("the parameters fit");
+    let limit = solve(Method::Tsit5, &field, &grid(LIMIT_STEPS), x0().view()).expect("the shapes fit");
+    for method in methods().filter(|m| m.pair().is_some_and(|p| p.is_additive())) {
+        for (bits, period) in [(1, 1), (8, 1), (1, 3)] {
+            let scheme = Scheme { method, contraction: Some(Contraction { bits, period }) };
+            let end = |steps| solve(scheme, &field, &grid(steps), x0().view()).expect("the shapes fit");
+            let errors = STEPS.map(|steps| distance(&end(steps), &limit));
+            let (found, claimed) = (order(&errors), f64::from(method.order()));
+            println!(
+                "{method}, {bits} bits, period {period}: order {found:.2}, errors {:.1e} … {:.1e}",
+                errors[0], errors[2]
+            );
+            assert!((found - claimed).abs() < 0.2, "{scheme:?}: order {found:.2} instead of {claimed}, {errors:?}");
+        }
+    }
+}
+
+#[test]
 fn gradients_converge_at_the_claimed_order() {
     let limit = run(Method::Tsit5, Adjoint::Stored, LIMIT_STEPS);
-    for method in Method::RUNGE_KUTTA {
+    for method in methods() {
         let found = STEPS.map(|steps| run(method, Adjoint::Stored, steps));
-        let claimed = f64::from(method.tableau().order);
+        let claimed = f64::from(method.order());
         for (what, errors) in [
             ("x0", found.each_ref().map(|g| distance(&g.x0, &limit.x0))),
             ("theta", found.each_ref().map(|g| distance(&g.theta, &limit.theta))),
@@ -160,7 +188,7 @@ fn linear_field_matches_the_matrix_exponential() {
         m_bar.slice(s![..3, ..3]).t().iter().chain(m_bar.slice(s![3, ..3]).iter()).copied().collect();
 
     let seed: Array3<f64> = cotangent.insert_axis(Axis(0));
-    for method in [Method::Rk4, Method::Dopri5, Method::Tsit5] {
+    for method in [Method::Rk4, Method::Dopri5, Method::Tsit5, Method::BlanesMoan4] {
         let found = gradient(method, Adjoint::Stored, &field, &grid, x0.view(), Seed::Cotangents(seed.view()));
         let found = found.expect("the shapes fit");
         // h = 0.0075, ‖W‖ about 1.5: rk4 leaves |T| h⁴ ‖W‖⁵ / 120 = 3e-10, the others less.

@@ -283,6 +283,30 @@ fn gradients_of_a_whole_solve() {
 }
 
 #[test]
+fn the_drift_is_that_of_both_copies() {
+    let (mlp, theta) = smooth_field(true);
+    let field = Field::new(&mlp, &theta).expect("the parameters fit");
+    let (grid, x0, zero) = (uneven_grid(true), random_x0(8), random_array((4, 8, DIM), 1));
+    let mut larger = [0, 0];
+    for method in methods() {
+        let found = gradient(method, Adjoint::Reversible, &field, &grid, x0.view(), Seed::Cotangents(zero.view()));
+        let found = found.expect("the shapes fit").reconstruction;
+        for (x0, found) in x0.rows().into_iter().zip(found) {
+            let scheme = method.pair().expect("a method on a pair");
+            let kept = pairs(method, &field, grid.times(), &x0.to_vec());
+            let mut pair = kept[grid.steps()].clone();
+            for (number, ends) in grid.times().windows(2).enumerate().rev() {
+                pair_step_reverse(&scheme, &field, PairStep { number, t: ends[0], h: ends[1] - ends[0] }, &mut pair);
+            }
+            let drifts = [distance(&pair.y, &kept[0].y), distance(&pair.z, &kept[0].z)];
+            assert_eq!(found, drifts[0].max(drifts[1]), "{method}: the drifts of y and z are {drifts:?}");
+            larger[usize::from(drifts[1] > drifts[0])] += 1;
+        }
+    }
+    assert!(larger.iter().all(|n| *n > 5), "each copy must drift more than the other at times: {larger:?}");
+}
+
+#[test]
 fn contractions_change_the_numbers_and_wrong_ones_are_refused() {
     let (mlp, theta) = smooth_field(true);
     let field = Field::new(&mlp, &theta).expect("the parameters fit");
@@ -324,4 +348,16 @@ fn adjoints_that_a_method_does_not_have_are_refused() {
         let found = gradient(method, adjoint, &field, &grid, x0.view(), Seed::Cotangents(zero.view()));
         assert!(matches!(found, Err(Error::Invalid { .. })), "{method} with {adjoint}: {found:?}");
     }
+}
+
+/// The pairs of a solve at all boundaries.
+fn pairs(method: Method, field: &Field<'_>, times: &[f64], x0: &[f64]) -> Vec<Pair> {
+    let scheme = method.pair().expect("a method on a pair");
+    let mut found = vec![pair_start(&scheme, field, times[0], x0)];
+    for (number, ends) in times.windows(2).enumerate() {
+        let mut pair = found[number].clone();
+        pair_step(&scheme, field, PairStep { number, t: ends[0], h: ends[1] - ends[0] }, &mut pair);
+        found.push(pair);
+    }
+    found
 }

@@ -54,6 +54,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
             let header = format!("const WORKGROUP: u32 = {workgroup}u;\n");
             (vec![header, shader!("outer_product").into(), outer::outer_block()], vec![Read, Read, ReadWrite])
         }
+        Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
         Kernel::LossPartials => folded(&[shader!("loss_partials")], &[Read, Read, ReadWrite]),

@@ -87,6 +87,7 @@ fn kernels() -> Vec<Kernel> {
         Kernel::PackWeights,
         Kernel::OuterProduct(8),
         Kernel::OuterProduct(64),
+        Kernel::Accumulate,
         Kernel::Reduce,
         Kernel::LossPartials,
         Kernel::LossFinish,
@@ -122,7 +123,7 @@ fn call_bytes(kernel: &Kernel) -> usize {
         }
         Kernel::FixedStart(_) => size_of::<StartCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
-        Kernel::PackWeights | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials => size_of::<LossCall>(),

@@ -40,6 +40,9 @@ pub enum Slot {
     Blocks,
     /// Parameter-gradient partials, `[slices, P]`.
     Partials,
+    /// Partials of earlier dispatches, `[slices, P]`; with the stored and checkpointed adjoints only if there are so many
+    /// that one sum over them would lose digits.
+    Totals,
     /// Intermediate sums of reductions.
     Sums,
     /// Intermediate sums of reductions, second level.
@@ -62,7 +65,7 @@ pub enum Slot {
 
 /// Every byte that a run keeps on the device, known before anything is allocated.
 ///
-/// Only [`Slot::Stored`] and [`Slot::Anchors`] depend on the number of steps, and with [`Adjoint::Stored`](crate::Adjoint),
+/// Only [`Slot::Stored`] and [`Slot::Anchors`] grow with the number of steps, and with [`Adjoint::Stored`](crate::Adjoint),
 /// `Checkpointed` and anchored `Backsolve` alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {

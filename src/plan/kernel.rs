@@ -78,6 +78,7 @@ pub(crate) enum Kernel {
     PackWeights,
     /// With its workgroup size: one subgroup on CPUs.
     OuterProduct(u32),
+    Accumulate,
     Reduce,
     LossPartials,
     LossFinish,
@@ -101,6 +102,7 @@ impl Kernel {
             Self::CertificateFixed(_) => "certificate_fixed",
             Self::PackWeights => "pack_weights",
             Self::OuterProduct(_) => "outer_product",
+            Self::Accumulate => "accumulate",
             Self::Reduce => "reduce",
             Self::LossPartials => "loss_partials",
             Self::LossFinish => "loss_finish",

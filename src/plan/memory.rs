@@ -11,7 +11,7 @@ use crate::error::Result;
 use crate::solver::Adjoint;
 
 /// Every buffer of a pass. With an adjoint the loss buffers are there too: their size does not depend on the steps.
-pub(super) fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
+pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPlan {
     let mut memory = MemoryPlan::default();
     let parameters = u64::from(shape.parameters);
     let packed = shape.layout.packed as u64;
@@ -37,6 +37,10 @@ pub(super) fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
     memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
     memory.add(Slot::Partials, shape.slices() * parameters);
+    // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
+    if block.is_some() || !adjoint.keeps_states() {
+        memory.add(Slot::Totals, shape.slices() * parameters);
+    }
     memory.add(Slot::Gradient, parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
     let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };

@@ -1,5 +1,6 @@
 //! Decisions as plain data: buffer sizes, tiles, dispatches, steps per dispatch. No device is needed to make a plan.
 
+mod accumulate;
 mod buffers;
 mod caps;
 mod fold;

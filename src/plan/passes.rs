@@ -5,10 +5,11 @@ use std::sync::Arc;
 use super::buffers::Slot;
 use super::kernel::{Kernel, OuterCall, StepCall, StepKernel};
 use super::program::{Binding, Command, Program};
-use super::reduce::reduce;
 use super::schedule::WINDOW;
+use super::shape::Shape;
 use super::solve::{Observe, Plan};
 use super::steps::{Chunk, chunks};
+use super::track::Track;
 use super::word;
 use crate::error::Result;
 use crate::solver::Adjoint;
@@ -47,10 +48,7 @@ impl Plan {
             }
             self.reverse_segment(&mut program, segment)?;
         }
-        let slices = self.shape.slices();
-        let parameters = u64::from(self.shape.parameters);
-        reduce(&mut program, &self.caps, Slot::Partials, slices, parameters, 0, Slot::Gradient, 0)?;
-        Ok(program)
+        self.sum_gradient(program)
     }
 
     fn checkpointed(&self) -> bool {
@@ -192,6 +190,13 @@ impl Plan {
             bytes: Some(chunk.count.max(1) as u64 * bytes),
         })
     }
+}
+
+/// Dispatches of the reverse pass that add to the gradient's partials.
+pub(super) fn additions(track: &Track, shape: &Shape) -> u64 {
+    let chunks = chunks(track, shape.reverse_steps, shape.segment, shape.window_slots);
+    let tiles = u64::from(shape.stride.div_ceil(shape.reverse_tile));
+    chunks.iter().filter(|c| c.count > 0).count() as u64 * tiles
 }
 
 /// A part of the batch.

@@ -9,7 +9,7 @@ use super::track::Track;
 use super::word;
 use crate::error::{Error, Result};
 use crate::model::Mlp;
-use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
 const MAX_EVALUATIONS: u64 = 64;
@@ -181,7 +181,6 @@ impl Shape {
             Some(_) if pair => reverse_steps,
             _ => 1,
         };
-        let dropped = spec.contraction.map_or(0, |c| track.contractions.len() as u64 * u64::from(c.bits));
         Ok(Self {
             stored,
             planes: match (pair, spec.arithmetic.words()) {
@@ -189,8 +188,8 @@ impl Shape {
                 (true, Words::Float | Words::One) => 2,
                 (true, Words::Two) => 4,
             },
-            // A binding may not be empty.
-            log_words: dropped.div_ceil(32).max(1),
+            // All of them, however few the steps need; a binding may not be empty.
+            log_words: spec.options.log_words.unwrap_or(DEFAULT_LOG_WORDS).max(1).into(),
             lane,
             stages,
             dim,

@@ -1,10 +1,12 @@
 //! The programs of one pass: pack the weights, measure the loss, certify. The way there and back is in `passes`.
 
+use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
 use super::kernel::{CertificateCall, CountCall, DriftCall, FinishCall, Kernel, LossCall, Words};
 use super::memory::{check_memory, memory};
+use super::passes::additions;
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
 use super::schedule::write_window;
@@ -63,6 +65,8 @@ pub(crate) struct Plan {
     pub track: Track,
     pub shape: Shape,
     pub memory: MemoryPlan,
+    /// Dispatches whose dJ/dθ is summed before it is added to the totals; `None` if there are no totals.
+    pub(super) block: Option<u64>,
     pub(super) caps: Caps,
 }
 
@@ -71,9 +75,10 @@ impl Plan {
     pub(crate) fn new(spec: Spec, caps: &Caps) -> Result<Self> {
         let track = Track::new(spec.method, &spec.grid, spec.contraction)?;
         let shape = Shape::new(&spec, &track, caps)?;
-        let memory = memory(&spec, &shape);
+        let block = block(additions(&track, &shape));
+        let memory = memory(&spec, &shape, block);
         check_memory(&memory, caps)?;
-        Ok(Self { spec, track, shape, memory, caps: caps.clone() })
+        Ok(Self { spec, track, shape, memory, block, caps: caps.clone() })
     }
 
     /// The uniform with the steps of window `index`.

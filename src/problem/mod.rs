@@ -92,13 +92,13 @@ pub struct NeuralOdeBuilder {
 }
 
 impl NeuralOdeBuilder {
-    /// Sets the solver (default: classic RK4).
+    /// Sets the solver (default: kicks of order 4, [`Method::BlanesMoan4`]).
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
-    /// Sets how gradients find the forward states again (default: stored).
+    /// Sets how gradients find the forward states again (default: [`Adjoint::Auto`]).
     pub fn adjoint(mut self, adjoint: Adjoint) -> Self {
         self.adjoint = adjoint;
         self

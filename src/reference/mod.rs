@@ -9,6 +9,9 @@
 //! | one step of a pair | [`pair_step`] | [`pair_step_reverse`] | [`pair_step_vjp`] |
 //! | whole solve | [`solve`] | inside [`gradient`] | [`gradient`] |
 //!
+//! A method on a pair is solved with a [`Scheme`], which says whether its copies are contracted. [`fixed`] is the twin of
+//! the words in which kicks are exact; steps and solves here are in real arithmetic.
+//!
 //! Everywhere `x: [dim]` is a state, `t` the time, `h` a step (negative backward in time), `k` a cotangent of a field
 //! value, `a = ∂J/∂x` the adjoint, `theta` the parameters and `theta_bar = ∂J/∂θ`. Gradients are those of the computed
 //! numbers (discretise, then optimise), not discretisations of the continuous adjoint equation.
@@ -18,6 +21,7 @@
 mod activation;
 mod erf;
 mod field;
+pub mod fixed;
 mod gradient;
 mod pair;
 mod solve;

@@ -18,9 +18,9 @@ pub enum Adjoint {
     /// [`Self::Exact`] where the method is made of kicks, [`Self::Checkpointed`] for Runge–Kutta methods, and for the
     /// published reversible schemes [`Self::Reversible`] with checkpoints as a net: a batch whose reconstruction is off
     /// by more than the tolerance is done again from them, and the report says so.
+    #[default]
     Auto,
     /// Keep the state of every step (of every update, for methods on a pair). Exact; memory grows with their number.
-    #[default]
     Stored,
     /// Keep one state every ⌈√N⌉ steps, and run each segment again, storing its states, before going back through it.
     /// Exact, since a segment run again gives the same bits; memory grows with √N, for one more forward pass.

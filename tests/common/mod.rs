@@ -110,3 +110,35 @@ pub fn relative_max<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIterat
     }
     difference / scale
 }
+
+/// A 2-`width`-2 tanh field that contracts to the origin at about this rate: one hidden unit per component carries
+/// `−rate x`, the others are a random tenth of it.
+pub fn contracting(width: usize, rate: f32, seed: u64) -> Parameters {
+    const SLOPE: f32 = 0.3;
+    let field = field(2, &[width], Activation::Tanh, false);
+    let mut theta = parameters(&field, seed).as_slice().to_vec();
+    let [inner, outer] = [field.layers()[0], field.layers()[1]];
+    for c in 0..2 {
+        for k in 0..2 {
+            theta[inner.weight + c * 2 + k] = if c == k { SLOPE } else { 0.0 };
+        }
+        theta[inner.bias + c] = 0.0;
+        theta[outer.bias + c] = 0.0;
+        for j in 0..width {
+            let carried = if c == j { -rate / SLOPE } else { 0.0 };
+            let at = outer.weight + c * width + j;
+            theta[at] = if j < 2 { carried } else { 0.1 * rate * theta[at] };
+        }
+    }
+    Parameters::from_flat(&field, theta).expect("finite parameters")
+}
+
+/// A mild random field of the same shape.
+pub fn mild(width: usize, seed: u64) -> Parameters {
+    parameters(&field(2, &[width], Activation::Tanh, false), seed)
+}
+
+/// A Runge–Kutta method and a method on a pair, with every way to a gradient that each has.
+pub fn ways(single: Method, pair: Method) -> Vec<(Method, Adjoint)> {
+    [single, pair].into_iter().flat_map(|m| m.adjoints().iter().map(move |a| (m, *a))).collect()
+}
