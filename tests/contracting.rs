@@ -7,7 +7,7 @@
 mod common;
 
 use common::{contracting, gpu, mild, random2, random3, relative, twin_gradient};
-use costate::{Adjoint, Error, Gradient, Method, NeuralOde, Parameters, TimeGrid, Warning};
+use costate::{Adjoint, Error, Gradient, Method, Mlp, NeuralOde, Parameters, TimeGrid, Warning};
 
 fn gradient(theta: &Parameters, grid: &TimeGrid, method: Method, adjoint: Adjoint) -> Gradient {
     let (x0, targets) = data(grid);
@@ -98,6 +98,27 @@ fn auto_does_a_batch_again_from_checkpoints() {
     let calm = gradient(&mild(16, 1), &self::grid(2.0, 100), method, Adjoint::Auto);
     assert_eq!(calm.report.adjoint, Some(Adjoint::Reversible), "the way that was taken on a mild field");
     assert!(calm.report.warnings.is_empty(), "warnings on a mild field: {:?}", calm.report.warnings);
+}
+
+/// Trajectories that do not come back at all are reconstructions that are off, too: with λ = 0.3 noise grows by 0.3^−1 in
+/// every step, until infinity.
+#[test]
+fn auto_takes_checkpoints_for_what_is_lost_on_the_way_back() {
+    let (theta, grid) = (mild(16, 1), grid(2.0, 200));
+    let method = Method::mccallum_foster(Method::Rk4, 0.3).expect("a valid method");
+    let checkpointed = gradient(&theta, &grid, method, Adjoint::Checkpointed);
+    let auto = gradient(&theta, &grid, method, Adjoint::Auto);
+    assert!(matches!(auto.report.warnings[..], [Warning::Redone { .. }]), "{:?}", auto.report.warnings);
+    assert_eq!(auto.theta, checkpointed.theta, "all are lost, and done again");
+    assert_eq!(auto.report.ok(), 6, "every trajectory takes part");
+
+    // The fixed point of a linear field comes back without noise, and its certificate says nothing of the other one.
+    let field = Mlp::builder(2).build().expect("a valid field");
+    let theta = Parameters::from_flat(&field, vec![-1.0, 0.3, -0.7, 0.1, 0.0, 0.0]).expect("six parameters");
+    let ode = NeuralOde::builder(field, grid).method(method).adjoint(Adjoint::Auto).build(gpu()).expect("it is small");
+    let (x0, targets) = (ndarray::array![[0.0, 0.0], [0.7, 0.4]], ndarray::Array3::ones((4, 2, 2)));
+    let report = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient").report;
+    assert_eq!((report.ok(), report.adjoint), (2, Some(Adjoint::Checkpointed)), "{:?}", report.status);
 }
 
 /// Without a log the copies part, and the report says so; with one they do not.

@@ -253,8 +253,17 @@ impl NeuralOde {
         };
         let mut gradient = match self.with_session(Purpose::Gradient, batch, |s| s.gradient(theta, x0, seed)) {
             Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
+            // All may have been lost on the way back; those lost on the way there are lost from checkpoints too.
+            Err(Error::NonFinite { .. }) if redo && self.adjoint == Adjoint::Reversible => {
+                return again(Warning::Redone { drift: f32::INFINITY, tolerance });
+            }
             other => other?,
         };
+        // The certificate leaves out what did not come back at all.
+        let lost = gradient.report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. }));
+        if redo && self.adjoint == Adjoint::Reversible && lost {
+            return again(Warning::Redone { drift: f32::INFINITY, tolerance });
+        }
         let drift = gradient.reconstruction.as_ref().map_or(0.0, |r| r.max_abs);
         if drift <= tolerance {
             return Ok(gradient);

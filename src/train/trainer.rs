@@ -217,6 +217,21 @@ impl Trainer {
         &self.plan.pass.spec.grid
     }
 
+    /// The way to the gradient that is taken: [`Adjoint::Auto`] and what the method has decide.
+    #[must_use]
+    pub fn adjoint(&self) -> Adjoint {
+        self.plan.pass.spec.adjoint.unwrap_or(self.options.adjoint)
+    }
+
+    /// Fixed point: bits below the binary point; fewer once the range was widened.
+    #[must_use]
+    pub fn fraction_bits(&self) -> Option<u32> {
+        match self.plan.pass.spec.arithmetic {
+            Arithmetic::Float => None,
+            Arithmetic::Fixed { fraction_bits, .. } => Some(fraction_bits),
+        }
+    }
+
     /// Every byte that the run keeps on the device.
     #[must_use]
     pub fn memory_plan(&self) -> &MemoryPlan {

@@ -1,7 +1,8 @@
 //! The same problem in f64, its loss along random directions, and measures of error.
 
 use costate::reference::{self, Field, Scheme, Seed};
-use costate::{Activation, Adjoint, AdjointOptions, NeuralOde, Parameters, Result};
+use costate::solver::Contraction;
+use costate::{Activation, Adjoint, NeuralOde, Parameters, Result};
 use ndarray::{Array, Array2, Array3, Dimension};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
@@ -29,12 +30,16 @@ pub(super) struct Slopes {
 pub(super) struct Directions(Vec<(Vec<f64>, f64)>);
 
 impl<'a> Twin<'a> {
-    pub(super) fn new(ode: &'a NeuralOde, theta: &Parameters, x0: &Array2<f32>, targets: &Array3<f32>) -> Self {
+    pub(super) fn new(
+        ode: &'a NeuralOde,
+        contraction: Option<Contraction>,
+        theta: &Parameters,
+        x0: &Array2<f32>,
+        targets: &Array3<f32>,
+    ) -> Self {
         let theta = theta.as_slice().iter().map(|v| f64::from(*v)).collect();
         // The numbers of the forward pass are those of the run, whichever way the gradient is found.
-        let (method, steps) = (ode.method(), ode.grid().steps());
-        let contraction = AdjointOptions::default().contraction(method, ode.adjoint(), steps);
-        let scheme = Scheme { method, contraction };
+        let scheme = Scheme { method: ode.method(), contraction };
         Self { ode, scheme, theta, x0: x0.mapv(f64::from), targets: targets.mapv(f64::from) }
     }
 
