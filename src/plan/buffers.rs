@@ -32,7 +32,8 @@ pub enum Slot {
     /// through, `[segment, dim, stride]`. With the stored adjoint that segment is the whole grid; where a pair walks back
     /// it is what one dispatch takes.
     Stored,
-    /// Checkpointed adjoint only: the state before every segment, `[segments, dim, stride]`.
+    /// Checkpointed adjoint only: the states kept on the way, as many as there are segments or anchors,
+    /// `[anchors, planes, dim, stride]`.
     Anchors,
     /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
     Scratch,
