@@ -11,7 +11,8 @@ pub(crate) struct Keeping {
     /// Entries of one segment: of the part of the track whose states are stored at a time, or that is reconstructed from
     /// one state.
     pub segment: u64,
-    /// States that [`Slot::Anchors`](super::Slot) holds.
+    /// States that [`Slot::Anchors`](super::Slot) holds: those before segments with the checkpointed adjoint, those after
+    /// all segments but the last with backsolve.
     pub anchors: u64,
     /// True if the places of the anchors are used again and again, as [`revolve::Revolve`] says.
     pub revolve: bool,
@@ -33,6 +34,11 @@ impl Keeping {
                         Self { segment, anchors: entries.div_ceil(segment), revolve: false }
                     }
                 }
+            }
+            Some(Adjoint::Backsolve) => {
+                let segment = given.map_or(entries, segments);
+                // The last segment ends with the state at t1, which is at hand.
+                Self { segment, anchors: entries.div_ceil(segment) - 1, revolve: false }
             }
             _ => Self { segment: entries, anchors: 0, revolve: false },
         }
@@ -166,6 +172,18 @@ mod tests {
             let spec = spec(Method::Heun, Adjoint::Checkpointed, 1, anchors, 1);
             let found = Keeping::new(&spec, steps);
             assert_eq!(found, Keeping { segment, anchors: kept, revolve }, "{steps} steps, {anchors:?} anchors");
+        }
+        for (steps, anchors, segment, kept) in [
+            (100, None, 100, 0),
+            (100, Some(1), 100, 0),
+            (100, Some(7), 15, 6),
+            (100, Some(100), 1, 99),
+            (1, Some(1), 1, 0),
+        ] {
+            let spec = spec(Method::Heun, Adjoint::Backsolve, 1, anchors, 1);
+            let found = Keeping::new(&spec, steps);
+            let wanted = Keeping { segment, anchors: kept, revolve: false };
+            assert_eq!(found, wanted, "backsolve, {steps} steps, {anchors:?} anchors");
         }
     }
 }

@@ -29,6 +29,8 @@ impl Plan {
         for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
             if self.checkpointed() {
                 self.keep(&mut program, number);
+            } else if self.anchored() && number > 0 {
+                self.keep(&mut program, number - 1);
             }
             self.forward_segment(&mut program, &segment, observe, self.keeps_states())?;
         }
@@ -38,8 +40,9 @@ impl Plan {
     /// From t1 back to the initial states, with the adjoint and the parameter gradient.
     pub(crate) fn reverse(&self) -> Result<Program> {
         let mut program = Program::default();
-        program.clear(Slot::Adjoint);
-        program.clear(Slot::Partials);
+        for slot in [Slot::Adjoint, Slot::Partials, Slot::Drift] {
+            program.clear(slot);
+        }
         if self.shape.keeping.revolve {
             self.revolve_reverse(&mut program)?;
             return self.sum_gradient(program);
@@ -47,10 +50,15 @@ impl Plan {
         let segments = self.segments(self.shape.reverse_steps);
         let again = self.segments(self.shape.forward_steps);
         for (number, segment) in segments.iter().enumerate().rev() {
-            // The states of the last segment are still there from the forward pass.
-            if self.checkpointed() && number + 1 < segments.len() {
-                self.restore(&mut program, number);
-                self.forward_segment(&mut program, &again[number], Observe::Nothing, true)?;
+            // What the last segment needs is still there from the forward pass.
+            if number + 1 < segments.len() {
+                if self.checkpointed() {
+                    self.restore(&mut program, number);
+                    self.forward_segment(&mut program, &again[number], Observe::Nothing, true)?;
+                } else if self.anchored() {
+                    self.compare(&mut program, self.anchor(number))?;
+                    self.restore(&mut program, number);
+                }
             }
             self.reverse_segment(&mut program, segment)?;
         }
@@ -61,6 +69,11 @@ impl Plan {
         self.spec.adjoint == Some(Adjoint::Checkpointed)
     }
 
+    /// True if a reconstruction starts anew at every segment's end.
+    fn anchored(&self) -> bool {
+        self.spec.adjoint == Some(Adjoint::Backsolve) && self.shape.keeping.anchors > 0
+    }
+
     fn keeps_states(&self) -> bool {
         self.spec.adjoint.is_some_and(|a| a.keeps_states())
     }
@@ -69,6 +82,11 @@ impl Plan {
     pub(super) fn keep(&self, program: &mut Program, place: usize) {
         let bytes = self.shape.kept_bytes();
         program.copy((Slot::State, 0), (Slot::Anchors, place as u64 * bytes), bytes);
+    }
+
+    fn anchor(&self, place: usize) -> Binding {
+        let bytes = self.shape.kept_bytes();
+        Binding { slot: Slot::Anchors, offset: place as u64 * bytes, bytes: Some(bytes) }
     }
 
     /// The state out of an anchor's place.
