@@ -32,7 +32,8 @@ pub enum Slot {
     /// through, `[segment, dim, stride]`. With the stored adjoint that segment is the whole grid; where a pair walks back
     /// it is what one dispatch takes.
     Stored,
-    /// Checkpointed adjoint only: the state before every segment, `[segments, dim, stride]`.
+    /// States kept on the way, `[anchors, planes, dim, stride]`: with the checkpointed adjoint as many as it has segments or
+    /// was told, with anchored backsolve one less, since x(t1) is at hand.
     Anchors,
     /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
     Scratch,

@@ -8,7 +8,6 @@ use super::schedule::schedule_bytes;
 use super::shape::{Shape, Spec, Unit, limit};
 use super::solve::{DRIFT_COLUMNS, LOSS_COLUMNS, summary};
 use crate::error::Result;
-use crate::solver::Adjoint;
 
 /// Every buffer of a pass. With an adjoint the loss buffers are there too: their size does not depend on the steps.
 pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPlan {
@@ -48,8 +47,8 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     if spec.method.pair().is_none() && adjoint.keeps_states() {
         memory.add(Slot::Stored, shape.stored * shape.state_values());
     }
-    if adjoint == Adjoint::Checkpointed {
-        memory.add(Slot::Anchors, shape.segments() * shape.kept_values());
+    if shape.keeping.anchors > 0 {
+        memory.add(Slot::Anchors, shape.keeping.anchors * shape.kept_values());
     }
     let window = u64::from(shape.window_slots) * shape.state_values();
     let loss_rows = u64::from(shape.saves).div_ceil(u64::from(shape.window_slots)) * window.div_ceil(PARTIAL_RUN);

@@ -60,10 +60,16 @@ impl Plan {
         Ok(())
     }
 
-    /// Walks the pair through a segment; keeps the sources if the adjoint keeps states.
-    pub(super) fn pair_forward(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+    /// Walks the pair through a segment, and with `keep` keeps the sources.
+    pub(super) fn pair_forward(
+        &self,
+        program: &mut Program,
+        segment: &[Chunk],
+        observe: Observe,
+        keep: bool,
+    ) -> Result<()> {
         let kernel = Arc::new(Kernel::PairWalk(self.pair_kernel()));
-        let mode = if self.spec.adjoint.is_some_and(|a| a.keeps_states()) { KEEP } else { 0 };
+        let mode = if keep { KEEP } else { 0 };
         for chunk in segment {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
@@ -161,7 +167,7 @@ impl Plan {
     fn sources(&self, chunk: &Chunk) -> Binding {
         let bytes = self.shape.state_bytes();
         let kept = self.spec.adjoint.is_some_and(|a| a.keeps_states());
-        let first = if kept { chunk.first as u64 % self.shape.segment } else { 0 };
+        let first = if kept { chunk.first as u64 % self.shape.keeping.segment } else { 0 };
         // A binding may not be empty; without a gradient nothing is written.
         let count = if self.spec.adjoint.is_some() { chunk.count.max(1) as u64 } else { 1 };
         Binding { slot: Slot::Stored, offset: first * bytes, bytes: Some(count.min(self.shape.stored) * bytes) }

@@ -141,11 +141,24 @@ impl Plan {
         Ok(program)
     }
 
-    /// After the reverse pass: per trajectory |x̂(t0) − x(t0)|, its maximum and sum, and how many trajectories are left.
+    /// After the reverse pass: per trajectory |x̂(t0) − x(t0)|, or if it is larger |x̂ − x| at an anchor, its maximum and sum, and how many trajectories are left.
     /// Not only for adjoints that reconstruct: any of them may meet a non-finite value on the way back.
     pub(crate) fn certificate(&self) -> Result<Program> {
         let mut program = Program::default();
+        self.compare(&mut program, Slot::Initial.into())?;
         let batch = u64::from(self.shape.batch);
+        let rows = batch.div_ceil(PARTIAL_RUN);
+        let bindings = [Slot::Drift, Slot::Spread, Slot::Sums].map(Binding::from).to_vec();
+        let fixed = u32::from(self.spec.arithmetic.words() != Words::Float);
+        let call = DriftCall { count: self.shape.batch, stride: self.shape.stride, fixed };
+        program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);
+        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, DRIFT_MAXIMA, Slot::Summary, summary::DRIFT)?;
+        Ok(program)
+    }
+
+    /// Compares the state that the reverse pass has come to with a known one; the larger of this and earlier distances
+    /// stays.
+    pub(super) fn compare(&self, program: &mut Program, known: Binding) -> Result<()> {
         let call = CertificateCall {
             dim: word(self.shape.dim, "components")?,
             stride: self.shape.stride,
@@ -159,18 +172,12 @@ impl Plan {
             fraction: self.spec.arithmetic.fraction_bits(),
             failed: u32::from(!self.fused),
         };
-        let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift].map(Binding::from).to_vec();
-        let groups = fold(batch, 64, &self.caps)?;
+        let bindings = vec![Slot::State.into(), known, Slot::Status.into(), Slot::Drift.into()];
+        let groups = fold(self.shape.batch.into(), 64, &self.caps)?;
         let words = self.spec.arithmetic.words();
         let kernel = if words == Words::Float { Kernel::Certificate } else { Kernel::CertificateFixed(words) };
         program.dispatch(kernel, bindings, groups, &call, self.shape.state_values());
-        let rows = batch.div_ceil(PARTIAL_RUN);
-        let bindings = [Slot::Drift, Slot::Spread, Slot::Sums].map(Binding::from).to_vec();
-        let call =
-            DriftCall { count: self.shape.batch, stride: self.shape.stride, fixed: u32::from(words != Words::Float) };
-        program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);
-        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, DRIFT_MAXIMA, Slot::Summary, summary::DRIFT)?;
-        Ok(program)
+        Ok(())
     }
 
     /// The observations `slot .. slot + slots`.

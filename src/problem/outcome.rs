@@ -200,7 +200,8 @@ pub struct Solution {
 }
 
 /// How far the reconstructed initial states are from the given ones: the certificate of a reverse pass that
-/// reconstructs. The gradient can be trusted to about this accuracy times the sensitivity of the field.
+/// reconstructs. Anchors of backsolve are compared like initial states, where the reconstruction of one segment ends and
+/// that of the one before begins; the largest distance counts. The gradient can be trusted to about this accuracy times the sensitivity of the field.
 #[derive(Clone, Debug)]
 pub struct Reconstruction {
     /// Largest `|x̂(t0) − x(t0)|` over the trajectories that went well and their components.

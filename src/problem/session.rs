@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
 use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, step_of, summary};
-use crate::solver::{Adjoint, FRACTION_BITS, WIDER, range};
+use crate::solver::{FRACTION_BITS, WIDER, range};
 
 /// The copies of a pair may be this far apart before there is a warning.
 const PARTED: f32 = 1e-2;
@@ -300,24 +300,12 @@ impl Session {
         let spec = &self.plan.spec;
         let words: Vec<u32> = read(&self.arena, Slot::Status, self.batch() as u64)?;
         let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
-        let evaluations = self.plan.shape.entries * u64::from(self.plan.shape.stages);
-        let reverse = match spec.adjoint {
-            None => 0,
-            Some(Adjoint::Stored) => evaluations,
-            // The last segment need not run again.
-            Some(Adjoint::Checkpointed) => {
-                let shape = &self.plan.shape;
-                let again = (shape.segments() - 1) * shape.segment;
-                evaluations + again * u64::from(shape.stages)
-            }
-            Some(_) if self.plan.is_fused() => evaluations,
-            Some(_) => 2 * evaluations,
-        };
+        let [forward, reverse] = self.plan.evaluations();
         let mut report = Report {
             copy_difference: self.copy_difference(&status)?,
             status,
             steps: spec.grid.steps(),
-            field_evaluations: FieldEvaluations { forward: evaluations, reverse },
+            field_evaluations: FieldEvaluations { forward, reverse },
             memory: self.plan.memory.clone(),
             allocated_bytes: self.arena.bytes(),
             dispatches,

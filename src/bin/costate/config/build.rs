@@ -137,6 +137,7 @@ impl Solve {
             log_words: self.log_words,
             fraction_bits: self.fraction_bits,
             two_words: self.state_words == Some(2),
+            ..AdjointOptions::default()
         }
     }
 
@@ -152,6 +153,7 @@ impl Solve {
             log_words: if other == Adjoint::Reversible { None } else { self.log_words_used() },
             fraction_bits: options.fraction_bits.filter(|_| other == Adjoint::Exact),
             two_words: options.two_words && other == Adjoint::Exact,
+            ..options
         }
     }
 
