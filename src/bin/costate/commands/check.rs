@@ -144,7 +144,7 @@ impl Comparison<'_> {
         let solution = ode.solve(&sample.theta, sample.x0.view())?;
         let want = twin.gradient(ode.adjoint())?;
         let scale = self.scale(solution.report.fraction_bits);
-        let states = relative_max(&solution.states, &want.states);
+        let states = relative_max(&solution.states, &want.states, &sample.x0);
         let mut lines = vec![Line::new("device states vs f64", states, scale.of(STATE))];
         let own = match gradient(ode, sample) {
             Err(Error::NotReversed { words, .. }) => {

@@ -3,7 +3,7 @@
 use costate::reference::{self, Field, Scheme, Seed};
 use costate::solver::Contraction;
 use costate::{Activation, Adjoint, NeuralOde, Parameters, Result};
-use ndarray::{Array, Array2, Array3, Dimension};
+use ndarray::{Array2, Array3};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
@@ -139,11 +139,12 @@ pub(super) fn relative<'a>(a: impl IntoIterator<Item = &'a f32>, b: impl IntoIte
     (difference / norm).sqrt()
 }
 
-/// Largest absolute distance over the largest value of b.
-pub(super) fn relative_max<D: Dimension>(a: &Array<f32, D>, b: &Array<f64, D>) -> f64 {
-    let pairs = a.iter().zip(b).map(|(a, b)| ((f64::from(*a) - b).abs(), b.abs()));
-    let (difference, scale) = pairs.fold((0.0, 0.0), |(d, s), (a, b)| (largest(d, a), largest(s, b)));
-    difference / scale
+/// Largest absolute distance over the largest value of b and of the initial states: states that decay are not asked for
+/// digits that a trajectory of that size does not have.
+pub(super) fn relative_max(a: &Array3<f32>, b: &Array3<f64>, x0: &Array2<f32>) -> f64 {
+    let difference = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, largest);
+    let sizes = b.iter().map(|b| b.abs()).chain(x0.iter().map(|x| f64::from(x.abs())));
+    difference / sizes.fold(0.0, largest)
 }
 
 /// The larger of two, NaN if either is.
