@@ -136,7 +136,7 @@ fn copies_that_part_are_reported() {
     let (without, with) = (report(0), report(4));
     let difference = without.copy_difference.unwrap_or_default();
     assert!(difference > 1e-2, "the copies are {difference} apart only");
-    let warned = without.warnings.iter().any(|w| matches!(w, Warning::CopiesParted { log_words: 0, .. }));
+    let warned = without.warnings.iter().any(|w| matches!(w, Warning::CopiesParted { log_words: Some(0), .. }));
     assert!(warned, "no warning: {:?}", without.warnings);
     assert!(
         with.copy_difference.is_some_and(|d| d < 1e-2) && with.warnings.is_empty(),

@@ -109,6 +109,28 @@ fn a_state_that_leaves_its_range_comes_back_too() {
     assert_eq!(words_differing(&contracted.expect("a gradient")), Some(0), "with a log");
 }
 
+/// With `auto` such a batch is done again in floats, where what fails is put into quarantine and the rest goes on.
+#[test]
+fn auto_does_a_batch_that_leaves_its_range_again_in_floats() {
+    // dx/dt = 30 x: 1 leaves every range and is too far from its target for floats too, 0 stays where it is.
+    let mlp = field(1, &[], Activation::Tanh, false);
+    let growing = Parameters::from_flat(&mlp, vec![30.0, 0.0]).expect("finite parameters");
+    let grid = TimeGrid::uniform(0.0, 2.0, 400).expect("a valid grid");
+    let x0 = ndarray::array![[0.0], [1.0], [0.0]];
+    let ode = NeuralOde::builder(mlp, grid).method(Method::Strang).adjoint(Adjoint::Auto).build(gpu());
+    let ode = ode.expect("a small problem");
+    let targets = Array3::ones((1, 3, 1));
+    let gradient = ode.loss_and_gradient(&growing, x0.view(), targets.view()).expect("a gradient of the rest");
+    let solution = ode.solve(&growing, x0.view()).expect("a solve of the rest");
+    // Floats hold what the trajectory becomes, but not its squared distance from a target.
+    for (what, report, ok) in [("gradient", gradient.report, 2), ("solve", solution.report, 3)] {
+        let redone = report.warnings.iter().any(|w| matches!(w, Warning::RedoneInFloats { trajectory: 1, .. }));
+        assert!(redone, "{what}: {:?}", report.warnings);
+        assert_eq!((report.ok(), report.status.len()), (ok, 3), "{what}: trajectories");
+    }
+    assert_eq!(gradient.loss, Some(1.0), "the loss of those that stay at 0");
+}
+
 /// Once is enough if the data were only a little too large for the range.
 #[test]
 fn a_range_that_was_too_small_is_widened_once() {

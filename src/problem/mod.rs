@@ -54,8 +54,8 @@ pub struct NeuralOde {
     spec: Spec,
     adjoint: Adjoint,
     policy: Policy,
-    /// One session for solves, one for gradients, one for gradients that are done again: the last batch size of each.
-    sessions: Mutex<[Option<Session>; 3]>,
+    /// One session for each purpose, of the last batch size.
+    sessions: Mutex<[Option<Session>; 4]>,
 }
 
 /// What to do about a reconstruction that is off.
@@ -78,6 +78,7 @@ enum Purpose {
     Solve = 0,
     Gradient = 1,
     Again = 2,
+    SolveAgain = 3,
 }
 
 /// Collects the description of a [`NeuralOde`]; made by [`NeuralOde::builder`].
@@ -206,7 +207,17 @@ impl NeuralOde {
     /// [`Report::status`].
     pub fn solve(&self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         self.check_input(theta, &x0)?;
-        self.with_session(Purpose::Solve, x0.nrows(), |session| session.solve(theta, x0))
+        let solve = |purpose| self.with_session(purpose, x0.nrows(), |session| session.solve(theta, x0));
+        match solve(Purpose::Solve) {
+            Err(Error::OutOfRange { trajectory, time, .. }) if self.policy.redo => {
+                let warning = Warning::RedoneInFloats { trajectory, time };
+                tracing::warn!("{warning}");
+                let mut solution = solve(Purpose::SolveAgain)?;
+                solution.report.warnings.insert(0, warning);
+                Ok(solution)
+            }
+            other => other,
+        }
     }
 
     /// The mean squared error against `targets: [time, batch, dim]` at all save times, and its gradient with respect to
@@ -253,6 +264,10 @@ impl NeuralOde {
         };
         let mut gradient = match self.with_session(Purpose::Gradient, batch, |s| s.gradient(theta, x0, seed)) {
             Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
+            // Floats put such a trajectory into quarantine, and the rest goes on.
+            Err(Error::OutOfRange { trajectory, time, .. }) if redo => {
+                return again(Warning::RedoneInFloats { trajectory, time });
+            }
             // All may have been lost on the way back; those lost on the way there are lost from checkpoints too.
             Err(Error::NonFinite { .. }) if redo && self.adjoint == Adjoint::Reversible => {
                 return again(Warning::Redone { drift: f32::INFINITY, tolerance });
@@ -286,6 +301,7 @@ impl NeuralOde {
         let spec = Spec { batch, ..self.spec.clone() };
         match purpose {
             Purpose::Solve => spec,
+            Purpose::SolveAgain => Spec { arithmetic: Arithmetic::Float, ..spec },
             Purpose::Gradient => Spec { adjoint: Some(self.adjoint), ..spec },
             Purpose::Again => Spec { adjoint: Some(Adjoint::Checkpointed), arithmetic: Arithmetic::Float, ..spec },
         }

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
 use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, step_of, summary};
-use crate::solver::{FRACTION_BITS, WIDER, range};
+use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
 
 /// The copies of a pair may be this far apart before there is a warning.
 const PARTED: f32 = 1e-2;
@@ -318,8 +318,13 @@ impl Session {
             warnings: Vec::new(),
         };
         if let Some(difference) = report.copy_difference.filter(|d| *d > PARTED) {
-            let log_words =
-                spec.contraction.map_or(0, |_| u32::try_from(self.plan.shape.log_words).unwrap_or(u32::MAX));
+            // More words help where fewer bits than can be are dropped after each step, and the adjoint has a log.
+            let most = spec.contraction.is_some_and(|c| c.bits == Contraction::MOST_BITS);
+            let kicks = spec.method.pair().is_some_and(|p| p.is_additive());
+            let possible = kicks && spec.adjoint != Some(Adjoint::Reversible);
+            let words =
+                spec.options.log_words.unwrap_or(if spec.contraction.is_some() { DEFAULT_LOG_WORDS } else { 0 });
+            let log_words = (possible && !most).then_some(words);
             self.warn(&mut report, Warning::CopiesParted { difference, limit: PARTED, log_words });
         }
         Ok(report)

@@ -221,8 +221,15 @@ impl AdjointOptions {
             }
         }
         if adjoint != Adjoint::Exact && (self.fraction_bits.is_some() || self.two_words) {
-            let what = if self.two_words { "a state of two words" } else { "fraction bits" };
-            return refuse(what, format!("with the {adjoint} adjoint"), "leave it out, or use the exact adjoint");
+            let (what, value) = match self.fraction_bits {
+                Some(bits) => ("fraction bits", bits.to_string()),
+                None => ("words of the state", "2".to_owned()),
+            };
+            return refuse(
+                what,
+                format!("{value} with the {adjoint} adjoint"),
+                "leave it out, or use the exact adjoint",
+            );
         }
         match self.fraction_bits {
             Some(bits) if !FRACTION_BITS.contains(&bits) => refuse(

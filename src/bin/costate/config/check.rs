@@ -63,7 +63,7 @@ impl Solve {
             "adjoint" => ("adjoint", Some(self.adjoint.to_string())),
             "anchors" => ("anchors", self.anchors.map(|a| a.to_string())),
             "log words" => ("log_words", shown(self.log_words)),
-            "a state of two words" => ("state_words", shown(self.state_words)),
+            "words of the state" => ("state_words", shown(self.state_words)),
             "fraction bits" => ("fraction_bits", shown(self.fraction_bits)),
             "fixed-point range" if self.fraction_bits.is_some() => ("fraction_bits", None),
             _ => return Error::Invalid { what, problem, remedy },
