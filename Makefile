@@ -31,7 +31,7 @@ test-swiftshader: setup
 		*) echo "make: with VK_DRIVER_FILES=$$icd the tests would not run on SwiftShader, but: $${taken:-no adapter};" \
 			"look for other VK_ and WGPU_ variables in the environment, or remove target/swiftshader" >&2; exit 1 ;; \
 	esac; \
-	$(CARGO) test $(addprefix --test ,$(SWIFTSHADER_TESTS))
+	$(CARGO) test --lib $(addprefix --test ,$(SWIFTSHADER_TESTS))
 
 lint:
 	$(CARGO) fmt --all --check
