@@ -71,6 +71,19 @@ pub enum Error {
         remedy: String,
     },
 
+    /// A run needs more device memory than it was allowed; found before anything was allocated.
+    #[error("{what} needs {needed} bytes at least, the memory budget is {budget} bytes; {remedy}")]
+    BudgetExceeded {
+        /// What was to be done, in the way that needs the fewest bytes.
+        what: String,
+        /// Bytes of all its buffers on the device.
+        needed: u64,
+        /// Bytes that were allowed.
+        budget: u64,
+        /// What to change.
+        remedy: String,
+    },
+
     /// No adapter fits the request.
     #[error("no usable GPU adapter: {reason}; found: {found}; {remedy}")]
     NoAdapter {
@@ -221,6 +234,7 @@ impl Error {
             | Self::UnknownName { .. }
             | Self::NonFiniteData { .. }
             | Self::LimitExceeded { .. }
+            | Self::BudgetExceeded { .. }
             | Self::Format { .. } => true,
             Self::NoAdapter { .. }
             | Self::Device { .. }

@@ -76,10 +76,10 @@ pub mod train;
 pub use error::{Error, Result};
 pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
 pub use model::{Activation, Init, Layer, Mlp, MlpBuilder, Parameters};
-pub use plan::{Caps, DeviceKind, MemoryPlan, Slot};
+pub use plan::{Candidate, Caps, DeviceKind, FieldEvaluations, MemoryPlan, Slot};
 pub use problem::{
-    FieldEvaluations, Gradient, NeuralOde, NeuralOdeBuilder, RECONSTRUCTION_TOLERANCE, Reconstruction, Report,
-    Solution, TrajectoryStatus, Warning,
+    Gradient, NeuralOde, NeuralOdeBuilder, RECONSTRUCTION_TOLERANCE, Reconstruction, Report, Solution,
+    TrajectoryStatus, Warning,
 };
 pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGrid};
 

@@ -79,6 +79,11 @@ impl MemoryPlan {
         self.entries.push((slot, values.max(1) * 4));
     }
 
+    /// Adds the buffers of another plan.
+    pub(crate) fn extend(&mut self, other: &Self) {
+        self.entries.extend(&other.entries);
+    }
+
     /// Buffers and their sizes in bytes.
     #[must_use]
     pub fn entries(&self) -> &[(Slot, u64)] {

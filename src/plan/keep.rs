@@ -1,8 +1,11 @@
 //! What is kept of the way there for the way back, and what finding the rest again costs.
 
+use serde::Serialize;
+
+use super::replay::leaves_walked;
 use super::revolve;
-use super::shape::Spec;
-use super::solve::Plan;
+use super::shape::{Shape, Spec};
+use super::track::Track;
 use crate::solver::Adjoint;
 
 /// What is kept of the entries of a track.
@@ -26,7 +29,7 @@ impl Keeping {
         match spec.adjoint {
             Some(Adjoint::Checkpointed) => {
                 // √N balances stored states against anchors.
-                let root = entries.isqrt() + u64::from(entries.isqrt().pow(2) < entries);
+                let root = root(entries);
                 match given {
                     Some(states) if states < root => Self { segment: 1, anchors: states.max(1), revolve: true },
                     _ => {
@@ -45,40 +48,60 @@ impl Keeping {
     }
 }
 
-impl Plan {
-    /// Evaluations of the field per trajectory, there and back; vector–Jacobian products come on top.
-    pub(crate) fn evaluations(&self) -> [u64; 2] {
-        let stages = u64::from(self.shape.stages);
-        let entries = self.shape.entries;
-        // To pull back through an increment is to evaluate it again.
-        let back = match self.spec.adjoint {
-            None => 0,
-            Some(adjoint) if adjoint.keeps_states() => entries + self.entries_again(),
-            // The kernel of the adjoint walks back itself.
-            Some(_) if self.is_fused() => entries,
-            Some(_) => 2 * entries,
-        };
-        [entries * stages, back * stages]
-    }
+/// Evaluations of the field per trajectory.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
+pub struct FieldEvaluations {
+    /// Evaluations going forward.
+    pub forward: u64,
+    /// Evaluations going back: reconstruction and recomputed stages. Vector–Jacobian products come on top.
+    pub reverse: u64,
+}
 
-    /// Entries that states are run through on the way back.
-    fn entries_again(&self) -> u64 {
-        let Keeping { segment, anchors, revolve } = self.shape.keeping;
-        match (anchors, revolve) {
-            (0, _) => 0,
-            // The last segment is still there from the forward pass.
-            (_, false) => (self.shape.segments() - 1) * segment,
-            // The first run ahead, to before the last entry, is a part of the forward pass.
-            (_, true) => revolve::cost(self.shape.entries, anchors) - (self.shape.entries - 1) + self.leaves_walked(),
-        }
+impl FieldEvaluations {
+    /// Both together.
+    #[must_use]
+    pub const fn total(self) -> u64 {
+        self.forward.saturating_add(self.reverse)
     }
+}
+
+/// What a pass evaluates; `fused` if the adjoint of a pair walks back itself.
+pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool) -> FieldEvaluations {
+    let stages = u64::from(shape.stages);
+    let entries = shape.entries;
+    // To pull back through an increment is to evaluate it again.
+    let back = match spec.adjoint {
+        None => 0,
+        Some(adjoint) if adjoint.keeps_states() => entries.saturating_add(entries_again(shape, track)),
+        // The kernel of the adjoint walks back itself.
+        Some(_) if fused && spec.method.pair().is_some() => entries,
+        Some(_) => 2 * entries,
+    };
+    FieldEvaluations { forward: entries * stages, reverse: back.saturating_mul(stages) }
+}
+
+/// Entries that states are run through on the way back.
+fn entries_again(shape: &Shape, track: &Track) -> u64 {
+    let Keeping { segment, anchors, revolve } = shape.keeping;
+    match (anchors, revolve) {
+        (0, _) => 0,
+        // The last segment is still there from the forward pass.
+        (_, false) => (shape.segments() - 1) * segment,
+        // The first run ahead, to before the last entry, is a part of the forward pass.
+        (_, true) => (revolve::cost(shape.entries, anchors) - (shape.entries - 1)).saturating_add(leaves_walked(track)),
+    }
+}
+
+/// The least number whose square is not smaller.
+pub(super) fn root(entries: u64) -> u64 {
+    entries.isqrt() + u64::from(entries.isqrt().pow(2) < entries)
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
     use crate::model::{Activation, Mlp};
-    use crate::plan::{Caps, Command, Kernel, Program, Slot};
+    use crate::plan::{Caps, Command, Kernel, Plan, Program, Slot};
     use crate::solver::{AdjointOptions, Method, TimeGrid};
 
     fn spec(method: Method, adjoint: Adjoint, steps: usize, anchors: Option<usize>, batch: usize) -> Spec {
@@ -93,7 +116,7 @@ mod tests {
     }
 
     /// Evaluations of the field by the first tile of the batch, counted in the dispatches.
-    fn evaluations(program: &Program, stages: u32, backsolve: bool) -> u64 {
+    fn counted(program: &Program, stages: u32, backsolve: bool) -> u64 {
         let dispatches = program.commands.iter().filter_map(|c| match c {
             Command::Dispatch(dispatch) => Some(dispatch),
             _ => None,
@@ -149,8 +172,8 @@ mod tests {
                 let there = plan.forward(crate::plan::Observe::Residual).expect("a program");
                 let back = plan.reverse().expect("a program");
                 let stages = plan.shape.stages;
-                let counted = [&there, &back].map(|p| evaluations(p, stages, adjoint == Adjoint::Backsolve));
-                assert_eq!(plan.evaluations(), counted, "{case}: evaluations");
+                let [forward, reverse] = [&there, &back].map(|p| counted(p, stages, adjoint == Adjoint::Backsolve));
+                assert_eq!(plan.evaluations(), FieldEvaluations { forward, reverse }, "{case}: evaluations");
                 check_copies(&plan, [&there, &back], &case);
             }
         }

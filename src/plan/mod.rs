@@ -1,6 +1,7 @@
 //! Decisions as plain data: buffer sizes, tiles, dispatches, steps per dispatch. No device is needed to make a plan.
 
 mod accumulate;
+mod budget;
 mod buffers;
 mod caps;
 mod fold;
@@ -22,8 +23,11 @@ mod steps;
 mod track;
 mod train;
 
+pub use budget::Candidate;
+pub(crate) use budget::{Wish, candidates, choose};
 pub use buffers::{MemoryPlan, Slot};
 pub use caps::{Caps, DeviceKind};
+pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;

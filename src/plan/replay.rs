@@ -7,7 +7,7 @@ use super::program::Program;
 use super::revolve::{Action, Revolve};
 use super::solve::{Observe, Plan};
 use super::steps::{Chunk, chunks};
-use super::track::flags;
+use super::track::{Track, flags};
 use crate::error::Result;
 
 impl Plan {
@@ -82,10 +82,9 @@ impl Plan {
         program.copy((Slot::State, from), (Slot::Stored, 0), bytes);
         true
     }
+}
 
-    /// Entries before the last one whose walk back begins with a walk through them.
-    pub(super) fn leaves_walked(&self) -> u64 {
-        let before = self.track.updates.iter().rev().skip(1);
-        before.filter(|u| u.drift != 0.0).count() as u64
-    }
+/// Entries before the last one whose walk back begins with a walk through them: [`Plan::copy_leaf`] cannot copy.
+pub(super) fn leaves_walked(track: &Track) -> u64 {
+    track.updates.iter().rev().skip(1).filter(|u| u.drift != 0.0).count() as u64
 }

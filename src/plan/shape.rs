@@ -62,6 +62,8 @@ pub(crate) struct Spec {
     pub arithmetic: Arithmetic,
     pub contraction: Option<Contraction>,
     pub batch: usize,
+    /// Bytes of scratch, if they are to be fewer than the device's usual ones.
+    pub scratch: u64,
 }
 
 impl Spec {
@@ -82,7 +84,8 @@ impl Spec {
             _ => Arithmetic::Float,
         };
         let contraction = options.contraction(method, adjoint, grid.steps());
-        Self { field, method, grid, adjoint: None, options, arithmetic, contraction, batch }
+        let scratch = u64::MAX;
+        Self { field, method, grid, adjoint: None, options, arithmetic, contraction, batch, scratch }
     }
 
     /// The same problem with its gradient.
@@ -170,10 +173,11 @@ impl Shape {
             .clamp(1, WINDOW as u64);
         // Scratch: as many trajectories of one step as fit the budget, then as many steps.
         let unit_bytes = layout.units as u64 * 4 * u64::from(stages);
-        let fitting = (caps.scratch_bytes / unit_bytes).max(group).max(STRIDE.into());
+        let scratch = caps.scratch_bytes.min(spec.scratch);
+        let fitting = (scratch / unit_bytes).max(group).max(STRIDE.into());
         let reverse_tile = stride.min(tile_limit).min(fitting.next_multiple_of(u64::from(STRIDE).max(group)));
         let reverse_steps = most_steps(trips.reverse_step)
-            .min(caps.scratch_bytes / (unit_bytes * reverse_tile))
+            .min(scratch / (unit_bytes * reverse_tile))
             .min(MAX_EVALUATIONS / u64::from(stages))
             .min(if keeping.revolve { 1 } else { u64::MAX })
             .max(1);

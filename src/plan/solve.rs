@@ -4,6 +4,7 @@ use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
+use super::keep::{FieldEvaluations, evaluations};
 use super::kernel::{CertificateCall, CountCall, DriftCall, FinishCall, Kernel, LossCall, Words};
 use super::memory::{check_memory, memory};
 use super::passes::additions;
@@ -74,16 +75,47 @@ pub(crate) struct Plan {
     pub(super) caps: Caps,
 }
 
+/// What a pass takes.
+pub(super) struct Sizes {
+    pub shape: Shape,
+    pub memory: MemoryPlan,
+    /// As in [`Plan`].
+    pub block: Option<u64>,
+}
+
+impl Sizes {
+    /// Checks every limit.
+    pub(super) fn new(spec: &Spec, track: &Track, caps: &Caps) -> Result<Self> {
+        let shape = Shape::new(spec, track, caps)?;
+        let block = block(additions(track, &shape));
+        let memory = memory(spec, &shape, block);
+        check_memory(&memory, caps)?;
+        Ok(Self { shape, memory, block })
+    }
+}
+
 impl Plan {
     /// Plans a pass; every limit is checked here, before any allocation.
     pub(crate) fn new(spec: Spec, caps: &Caps) -> Result<Self> {
         let track = Track::new(spec.method, &spec.grid, spec.contraction)?;
-        let shape = Shape::new(&spec, &track, caps)?;
-        let block = block(additions(&track, &shape));
-        let memory = memory(&spec, &shape, block);
-        check_memory(&memory, caps)?;
+        let Sizes { shape, block, memory } = Sizes::new(&spec, &track, caps)?;
         let fused = spec.adjoint == Some(Adjoint::Reversible);
         Ok(Self { spec, track, shape, memory, block, fused, caps: caps.clone() })
+    }
+
+    /// Evaluations of the field per trajectory.
+    pub(crate) fn evaluations(&self) -> FieldEvaluations {
+        evaluations(&self.spec, &self.shape, &self.track, self.is_fused())
+    }
+
+    /// States kept on the way, if the adjoint keeps any but those of one segment.
+    pub(crate) fn anchors(&self) -> Option<u64> {
+        match self.spec.adjoint {
+            Some(Adjoint::Checkpointed) => Some(self.shape.keeping.anchors),
+            // The last one is x(t1), which is at hand.
+            Some(Adjoint::Backsolve) if self.shape.keeping.anchors > 0 => Some(self.shape.keeping.anchors + 1),
+            _ => None,
+        }
     }
 
     /// The uniform with the steps of window `index`.

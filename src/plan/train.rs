@@ -1,6 +1,7 @@
 //! The program of one training iteration: draw, forward, loss, reverse, update. Nothing comes back to the host inside.
 
-use super::buffers::Slot;
+use super::budget::{Wish, choose};
+use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
 use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
@@ -11,6 +12,7 @@ use super::shape::{Spec, Unit, limit};
 use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;
+use crate::solver::Adjoint;
 
 /// Iterations whose summaries the device keeps until the host has read them.
 pub(crate) const HISTORY: u64 = 1024;
@@ -45,10 +47,26 @@ pub(crate) struct TrainPlan {
 }
 
 impl TrainPlan {
-    pub(crate) fn new(spec: Spec, data: DataShape, seed: u32, optimizer: Kernel, caps: &Caps) -> Result<Self> {
+    /// Plans a run; `asked` is the adjoint before it was resolved, which a memory budget may choose.
+    pub(crate) fn new(
+        spec: Spec,
+        asked: Adjoint,
+        data: DataShape,
+        seed: u32,
+        optimizer: Kernel,
+        caps: &Caps,
+    ) -> Result<Self> {
+        let parameters = spec.field.parameter_count() as u64;
+        let values = data.series as u64 * data.times as u64 * spec.field.dim() as u64;
+        let mut beside = MemoryPlan::default();
+        beside.add(Slot::Data, values);
+        beside.add(Slot::Moment, parameters);
+        if optimizer == Kernel::Adam {
+            beside.add(Slot::SecondMoment, parameters);
+        }
+        beside.add(Slot::History, HISTORY * summary::LEN as u64);
+        let spec = choose(spec, Wish { adjoint: asked, beside: beside.total_bytes() }, caps)?;
         let mut pass = Plan::new(spec, caps)?;
-        let parameters = u64::from(pass.shape.parameters);
-        let values = data.series as u64 * data.times as u64 * pass.shape.dim;
         let data_bytes = values * 4;
         limit(
             caps,
@@ -67,12 +85,7 @@ impl TrainPlan {
             Unit::Bytes,
             "use a smaller batch or window",
         )?;
-        pass.memory.add(Slot::Data, values);
-        pass.memory.add(Slot::Moment, parameters);
-        if optimizer == Kernel::Adam {
-            pass.memory.add(Slot::SecondMoment, parameters);
-        }
-        pass.memory.add(Slot::History, HISTORY * summary::LEN as u64);
+        pass.memory.extend(&beside);
         check_memory(&pass.memory, caps)?;
         let mut plan = Self { pass, data, seed, optimizer, caps: caps.clone(), body: Program::default() };
         plan.plan_body()?;

@@ -12,11 +12,11 @@ use ndarray::{ArrayView2, ArrayView3};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
-use crate::plan::{Arithmetic, MemoryPlan, Plan, Spec};
+use crate::plan::{Arithmetic, Candidate, MemoryPlan, Plan, Spec, Wish, candidates, choose};
 use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub(crate) use outcome::read_status;
-pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+pub use outcome::{Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
 pub(crate) use self_test::fuse_if_exact;
 use session::{Seed, Session};
 
@@ -53,6 +53,8 @@ pub struct NeuralOde {
     /// The problem without gradient.
     spec: Spec,
     adjoint: Adjoint,
+    /// The adjoint as it was asked for.
+    asked: Adjoint,
     policy: Policy,
     /// One session for each purpose, of the last batch size.
     sessions: Mutex<[Option<Session>; 4]>,
@@ -141,7 +143,7 @@ impl NeuralOdeBuilder {
         }
         let redo = self.adjoint == Adjoint::Auto;
         let policy = Policy { tolerance: self.tolerance, strict: self.strict, redo };
-        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, policy, sessions: Mutex::default() })
+        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, asked: self.adjoint, policy, sessions: Mutex::default() })
     }
 }
 
@@ -177,7 +179,7 @@ impl NeuralOde {
         self.spec.method
     }
 
-    /// The way to the gradient.
+    /// The way to the gradient; with a memory budget that of batches that it leaves room for.
     #[must_use]
     pub fn adjoint(&self) -> Adjoint {
         self.adjoint
@@ -188,7 +190,33 @@ impl NeuralOde {
     /// # Errors
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
     pub fn memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Purpose::Gradient, batch), self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::Gradient, batch)?, self.gpu.caps())?.memory)
+    }
+
+    /// The ways to the gradient of `batch` trajectories that are exact, and what each takes; the cheapest in evaluations of
+    /// the field first. A budget ([`AdjointOptions::memory`]) takes the first that fits. Only one where the adjoint or its
+    /// anchors were given. Nothing is allocated.
+    ///
+    /// ```
+    /// # use costate::{Activation, Adjoint, AdjointOptions, AdapterRequest, Gpu, Method, Mlp, NeuralOde, TimeGrid};
+    /// # let gpu = Gpu::new(&AdapterRequest::default())?;
+    /// # let field = Mlp::builder(2).hidden(&[16], Activation::Tanh).build()?;
+    /// let grid = TimeGrid::uniform(0.0, 1.0, 1000)?;
+    /// let options = AdjointOptions { memory: Some(4 << 20), ..AdjointOptions::default() };
+    /// let builder = NeuralOde::builder(field, grid).method(Method::Rk4).adjoint(Adjoint::Auto);
+    /// let ode = builder.adjoint_options(options).build(&gpu)?;
+    /// for way in ode.candidates(256)? {
+    ///     println!("{} {:?}: {} bytes, fits: {}", way.adjoint, way.anchors, way.bytes, way.fits);
+    /// }
+    /// assert!(ode.memory_plan(256)?.total_bytes() <= 4 << 20);
+    /// # Ok::<(), costate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`] if none of them could be had on any device, [`Error::Invalid`] for an empty batch.
+    pub fn candidates(&self, batch: usize) -> Result<Vec<Candidate>> {
+        let (spec, wish) = self.wish(Purpose::Gradient, batch);
+        candidates(&spec, wish, self.gpu.caps())
     }
 
     /// Every byte that a solve of `batch` trajectories keeps on the device, without allocating any.
@@ -196,7 +224,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::memory_plan`].
     pub fn solve_memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Purpose::Solve, batch), self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::Solve, batch)?, self.gpu.caps())?.memory)
     }
 
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.
@@ -297,14 +325,25 @@ impl NeuralOde {
         Ok(gradient)
     }
 
-    fn spec(&self, purpose: Purpose, batch: usize) -> Spec {
+    /// The problem of a session; a memory budget may have its say in how the gradient is found.
+    fn spec(&self, purpose: Purpose, batch: usize) -> Result<Spec> {
+        let (spec, wish) = self.wish(purpose, batch);
+        choose(spec, wish, self.gpu.caps())
+    }
+
+    /// The same before the budget had its say.
+    fn wish(&self, purpose: Purpose, batch: usize) -> (Spec, Wish) {
         let spec = Spec { batch, ..self.spec.clone() };
-        match purpose {
-            Purpose::Solve => spec,
-            Purpose::SolveAgain => Spec { arithmetic: Arithmetic::Float, ..spec },
-            Purpose::Gradient => Spec { adjoint: Some(self.adjoint), ..spec },
-            Purpose::Again => Spec { adjoint: Some(Adjoint::Checkpointed), arithmetic: Arithmetic::Float, ..spec },
-        }
+        let (spec, adjoint) = match purpose {
+            Purpose::Solve => (spec, self.asked),
+            Purpose::SolveAgain => (Spec { arithmetic: Arithmetic::Float, ..spec }, self.asked),
+            Purpose::Gradient => (Spec { adjoint: Some(self.adjoint), ..spec }, self.asked),
+            Purpose::Again => {
+                let adjoint = Adjoint::Checkpointed;
+                (Spec { adjoint: Some(adjoint), arithmetic: Arithmetic::Float, ..spec }, adjoint)
+            }
+        };
+        (spec, Wish { adjoint, beside: 0 })
     }
 
     /// Runs `work` in the session of this kind and batch, made anew if the batch changed.
@@ -322,7 +361,7 @@ impl NeuralOde {
             // The old buffers go before the new ones come.
             old => {
                 drop(old);
-                Session::new(&self.gpu, self.spec(purpose, batch))?
+                Session::new(&self.gpu, self.spec(purpose, batch)?)?
             }
         };
         let result = work(&mut session)?;

@@ -5,7 +5,7 @@ use std::fmt;
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 
-use crate::plan::MemoryPlan;
+use crate::plan::{FieldEvaluations, MemoryPlan};
 use crate::solver::{Adjoint, TimeGrid, range};
 
 /// What became of one trajectory. A failure is a value, not an error: the other trajectories go on, and a failed one
@@ -63,15 +63,6 @@ pub(crate) fn read_status(words: &[u32], grid: &TimeGrid, step_of: impl Fn(usize
     words.iter().map(decode).collect()
 }
 
-/// Evaluations of the field per trajectory.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize)]
-pub struct FieldEvaluations {
-    /// Evaluations going forward.
-    pub forward: u64,
-    /// Evaluations going back: reconstruction and recomputed stages. Vector–Jacobian products come on top.
-    pub reverse: u64,
-}
-
 /// What a run did and what it cost.
 #[derive(Clone, Debug)]
 pub struct Report {
@@ -91,6 +82,8 @@ pub struct Report {
     pub seconds: f64,
     /// The way to the gradient that was taken, `None` for a solve.
     pub adjoint: Option<Adjoint>,
+    /// States kept on the way, x(t0) or x(t1) among them: with the checkpointed adjoint and with anchored backsolve.
+    pub anchors: Option<u64>,
     /// Methods on a pair: the largest distance of the two copies at the ends of steps, over all trajectories that went
     /// well. It should be of the size of the method's error; a large one says that the copies have parted, as they do on
     /// a contracting field without enough log words.

@@ -6,9 +6,7 @@ use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
 use super::arrays::{from_device, to_device};
 use super::fuse_if_exact;
-use super::outcome::{
-    FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning, read_status,
-};
+use super::outcome::{Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning, read_status};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
@@ -300,17 +298,17 @@ impl Session {
         let spec = &self.plan.spec;
         let words: Vec<u32> = read(&self.arena, Slot::Status, self.batch() as u64)?;
         let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
-        let [forward, reverse] = self.plan.evaluations();
         let mut report = Report {
             copy_difference: self.copy_difference(&status)?,
             status,
             steps: spec.grid.steps(),
-            field_evaluations: FieldEvaluations { forward, reverse },
+            field_evaluations: self.plan.evaluations(),
             memory: self.plan.memory.clone(),
             allocated_bytes: self.arena.bytes(),
             dispatches,
             seconds: start.elapsed().as_secs_f64(),
             adjoint: spec.adjoint,
+            anchors: self.plan.anchors(),
             fraction_bits: match spec.arithmetic {
                 Arithmetic::Float => None,
                 Arithmetic::Fixed { fraction_bits, .. } => Some(fraction_bits),

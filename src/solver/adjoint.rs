@@ -132,6 +132,12 @@ pub struct AdjointOptions {
     /// Backsolve with `A` anchors reconstructs `A` segments, each from the state kept at its end; one anchor, x(t1), is plain
     /// backsolve. On a field that contracts at rate μ segments of at most `3 / μ` of time amplify rounding 20-fold at most.
     pub anchors: Option<usize>,
+    /// Bytes that all buffers of a gradient (or of a solve, or of a training run) may take on the device together.
+    ///
+    /// With [`Adjoint::Auto`] and [`Adjoint::Checkpointed`] and no `anchors` given, the way to the gradient is chosen among
+    /// the exact ones that fit: the one with the fewest evaluations of the field, so stored states if there is room, then
+    /// checkpoints, as many as fit. Other adjoints are held against it only.
+    pub memory: Option<u64>,
     /// Words of the contraction log per component and trajectory, for methods made of kicks: 4 with
     /// [`Adjoint::Exact`], otherwise 0, which means no contraction. Covers a contraction by `2^(32 words)`.
     pub log_words: Option<u32>,

@@ -124,7 +124,7 @@ impl Trainer {
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
         let shape = DataShape { series, times, window };
         #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits above")]
-        let mut plan = TrainPlan::new(spec, shape, seed as u32, options.kernel(), gpu.caps())?;
+        let mut plan = TrainPlan::new(spec, options.adjoint, shape, seed as u32, options.kernel(), gpu.caps())?;
         fuse_if_exact(gpu, &mut plan.pass)?;
         plan.replan(|_| ())?;
         let arena = Arena::for_plan(gpu, &plan.pass)?;
@@ -221,6 +221,12 @@ impl Trainer {
     #[must_use]
     pub fn adjoint(&self) -> Adjoint {
         self.plan.pass.spec.adjoint.unwrap_or(self.options.adjoint)
+    }
+
+    /// States kept on the way, if the adjoint keeps any but those of one segment.
+    #[must_use]
+    pub fn anchors(&self) -> Option<u64> {
+        self.plan.pass.anchors()
     }
 
     /// Fixed point: bits below the binary point; fewer once the range was widened.

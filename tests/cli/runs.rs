@@ -332,3 +332,27 @@ fn a_plan_is_shown_without_a_run() {
     assert!(text.contains("* exact") && text.contains("  reversible"), "a line for each: {text}");
     assert_eq!(folder.entries(), before, "nothing is written");
 }
+
+/// A budget picks the way, `--plan` shows among which, and what fits nothing is refused with the numbers.
+#[test]
+fn a_memory_budget_picks_the_way() {
+    let folder = Folder::new();
+    write_linear(&folder.path("w.safetensors"), -1.0);
+    let long =
+        |memory: &str| solving("rk4", "auto", memory).replace("[5, 3]", "[]").replace("step = 0.1", "step = 0.001");
+    folder.file("run.toml", &long("memory = \"1 GiB\""));
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded().json();
+    assert_eq!(ran["adjoint"], "stored", "with room for everything: {ran}");
+    // 400 states of 512 bytes alone are more.
+    folder.file("run.toml", &long("memory = \"150 kB\""));
+    let plan = folder.run(&format!("{GRADIENT} --targets y.npy --json --plan")).succeeded().json();
+    let candidates = plan["candidates"].as_array().unwrap();
+    let taken: Vec<_> = candidates.iter().filter(|c| c["taken"] == true).collect();
+    assert!(candidates.len() > 4 && taken.len() == 1 && taken[0]["adjoint"] == "checkpointed", "candidates: {plan}");
+    assert_eq!(plan["device_bytes"]["total"], taken[0]["device_bytes"], "the plan is that of the one taken");
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded().json();
+    assert_eq!(ran["adjoint"], "checkpointed", "with less: {ran}");
+    assert_eq!(ran["device_bytes"]["total"], taken[0]["device_bytes"], "the run is the one planned");
+    folder.file("run.toml", &long("memory = \"1 kB\""));
+    folder.run(&format!("{GRADIENT} --targets y.npy")).failed(2, &["memory budget is 1000 bytes", "smaller batch"]);
+}

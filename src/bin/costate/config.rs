@@ -90,7 +90,7 @@ pub(crate) struct Solve {
     pub(crate) adjoint: Adjoint,
     /// States kept on the way; checkpointed and backsolve only.
     pub(crate) anchors: Option<usize>,
-    /// Bytes that a gradient may keep on the device.
+    /// Bytes that a run may keep on the device: with auto and checkpointed they pick the way to the gradient.
     #[serde(default, deserialize_with = "size")]
     pub(crate) memory: Option<ByteSize>,
     /// Words of the contraction log per component; methods made of kicks only.

@@ -109,6 +109,8 @@ Keys of a run description (paths are relative to its folder):
   save_at                    save times ([t1]); train has them from the data
   adjoint                    the way to the gradient; see below
   anchors                    checkpointed, backsolve: states kept on the way, at most one per step
+  memory                     a size such as 512 MiB: with auto and checkpointed the cheapest exact way that fits;
+                             other adjoints are only held against it (see --plan)
   log_words                  kicks: words of contraction log per component (4 with exact, else 0, which
                              means no contraction: the copies of a pair part on contracting fields)
   fraction_bits              exact: bits below the point, 16 to 29 (26, range ±32; fewer for larger data)

@@ -1,6 +1,6 @@
 //! What `--plan` shows: every byte that a run would keep on the device, and what other adjoints would.
 
-use costate::{Error, FieldEvaluations, Gpu, MemoryPlan, NeuralOde, Result};
+use costate::{Adjoint, AdjointOptions, Error, FieldEvaluations, Gpu, MemoryPlan, NeuralOde, Result};
 use serde::Serialize;
 
 use super::{Outcome, builder};
@@ -61,12 +61,40 @@ pub(super) fn gradient(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize
     show(global, gpu, ode, batch, plan, candidates)
 }
 
-/// The adjoints of the method with what each would keep.
+/// The exact ways that a budget chooses among, if it may, and the other adjoints of the method.
 fn candidates(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
+    let open = config.solve.anchors.is_none() && matches!(config.solve.adjoint, Adjoint::Auto | Adjoint::Checkpointed);
+    let exact = if open { ode.candidates(batch)? } else { Vec::new() };
+    let budget = config.solve.memory.is_some();
+    let chosen = match budget {
+        true => exact.iter().position(|c| c.fits),
+        false => exact.iter().position(|c| c.adjoint == ode.adjoint() && c.anchors.is_none()),
+    };
+    let mut rows: Vec<Candidate> = exact
+        .iter()
+        .enumerate()
+        .map(|(place, c)| Candidate {
+            adjoint: c.adjoint.to_string(),
+            anchors: c.anchors,
+            device_bytes: Some(c.bytes),
+            field_evaluations: Some(c.field_evaluations),
+            taken: chosen == Some(place),
+            reason: (!c.fits)
+                .then(|| if budget { "does not fit the budget" } else { "does not fit the device" }.into()),
+        })
+        .collect();
+    rows.extend(
+        others(config, gpu, ode, batch)?.into_iter().filter(|o| exact.iter().all(|c| c.adjoint.name() != o.adjoint)),
+    );
+    Ok(rows)
+}
+
+/// The adjoints of the method with what each would keep.
+fn others(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
     let adjoints = ode.method().adjoints().iter();
     adjoints
         .map(|&adjoint| {
-            let options = config.solve.options_for(adjoint);
+            let options = AdjointOptions { memory: None, ..config.solve.options_for(adjoint) };
             let other = builder(config)?.adjoint(adjoint).adjoint_options(options).build(gpu)?;
             let (device_bytes, reason) = match other.memory_plan(batch) {
                 Ok(plan) => (Some(plan.total_bytes()), None),

@@ -137,6 +137,7 @@ impl Solve {
             log_words: self.log_words,
             fraction_bits: self.fraction_bits,
             two_words: self.state_words == Some(2),
+            memory: self.memory.map(|m| m.as_u64()),
             ..AdjointOptions::default()
         }
     }

@@ -32,10 +32,6 @@ impl Config {
 
 impl Solve {
     fn check(&self) -> Result<()> {
-        if let Some(memory) = self.memory {
-            let remedy = "give solve.anchors for the checkpointed or backsolve adjoint instead";
-            return Err(invalid("solve.memory", format!("{memory} cannot be planned for yet"), remedy));
-        }
         if let Some(words) = self.state_words.filter(|w| !(1..=2).contains(w)) {
             return Err(invalid("solve.state_words", words.to_string(), "use 1 or 2 words of 32 bits"));
         }

@@ -218,7 +218,6 @@ fn details_that_the_adjoint_does_not_have_are_refused() {
         ("strang", "exact", "state_words = 3", ["solve.state_words", "3", "use 1 or 2"]),
         ("strang", "stored", "state_words = 2", ["solve.state_words", "2 with the stored", "exact adjoint"]),
         ("strang", "exact", "on_drift = \"stop\"", ["line 9, column 12, on_drift", "stop", "warn"]),
-        ("rk4", "stored", "memory = \"512 MiB\"", ["solve.memory", "512.0 MiB", "solve.anchors"]),
         ("rk4", "stored", "memory = \"lots\"", ["line 9, column 10, memory", "\"lots\"", "\"512 MiB\""]),
         ("rk4", "stored", "memory = \"5 apples\"", ["memory", "\"5 apples\"", "\"512 MiB\""]),
         ("rk4", "stored", "memory = \"-1 MiB\"", ["memory", "\"-1 MiB\"", "number of bytes > 0"]),
