@@ -115,7 +115,8 @@ fn a_vjp_is_linear_in_powers_of_two_bit_for_bit() {
 /// Every method with each of its adjoints on each grid.
 fn cases() -> Vec<(Method, Adjoint, TimeGrid)> {
     let foster = |base, coupling| Method::mccallum_foster(base, coupling).expect("a valid method");
-    let fosters = [foster(Method::Rk4, 0.9), foster(Method::Midpoint, 1.0)];
+    // Rounding grows as λ^−N on the way back.
+    let fosters = [foster(Method::Rk4, 0.99), foster(Method::Midpoint, 1.0)];
     let methods = Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR).chain(fosters);
     let ways = methods.flat_map(|m| m.adjoints().iter().map(move |a| (m, *a)));
     ways.flat_map(|(m, a)| grids().map(|g| (m, a, g))).collect()

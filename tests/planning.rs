@@ -6,7 +6,7 @@
 mod common;
 
 use common::gpu;
-use costate::{Activation, Adjoint, Caps, Error, MemoryPlan, Method, Mlp, NeuralOde, Slot, TimeGrid};
+use costate::{Activation, Adjoint, AdjointOptions, Caps, Error, MemoryPlan, Method, Mlp, NeuralOde, Slot, TimeGrid};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -20,6 +20,8 @@ struct Problem {
     steps: usize,
     saves: usize,
     batch: usize,
+    anchors: Option<usize>,
+    memory: Option<u64>,
 }
 
 impl Problem {
@@ -27,7 +29,9 @@ impl Problem {
         let mlp = Mlp::builder(self.dim).hidden(&self.hidden, Activation::Tanh).time_input(self.time_input).build()?;
         let save_at: Vec<f64> = (1..=self.saves).map(|i| i as f64).collect();
         let grid = TimeGrid::with_steps(0.0, &save_at, self.saves as f64, self.steps)?;
+        let options = AdjointOptions { anchors: self.anchors, memory: self.memory, ..AdjointOptions::default() };
         let builder = NeuralOde::builder(mlp, grid).method(self.method).adjoint(self.adjoint);
+        let builder = builder.adjoint_options(options);
         builder.build(&gpu().restricted(caps))?.memory_plan(self.batch)
     }
 }
@@ -40,6 +44,23 @@ impl Problem {
         let grid = TimeGrid::with_steps(0.0, &save_at, self.saves as f64, self.steps).expect("a valid grid");
         self.method.pair().map_or(steps, |pair| pair.updates(&grid, None).count() as u64)
     }
+
+    /// States in segments and anchors; `None` where the number of states in a segment is that of a dispatch.
+    fn kept(&self) -> (Option<u64>, u64) {
+        let entries = self.entries();
+        let root = (1..=entries).find(|k| k * k >= entries).unwrap_or(0);
+        let anchors = self.anchors.map(|a| a as u64);
+        let segment = |segments: u64| entries.div_ceil(segments);
+        match (self.adjoint, anchors) {
+            (Adjoint::Stored, _) => (Some(entries), 0),
+            (Adjoint::Checkpointed, Some(a)) if a < root => (Some(1), a),
+            (Adjoint::Checkpointed, Some(a)) => (Some(segment(a)), entries.div_ceil(segment(a))),
+            (Adjoint::Checkpointed, None) => (Some(root), entries.div_ceil(root)),
+            // The end of the last segment is at hand.
+            (Adjoint::Backsolve, a) => (Some(0), a.map_or(0, |a| entries.div_ceil(segment(a)) - 1)),
+            _ => (None, 0),
+        }
+    }
 }
 
 fn problems() -> impl Strategy<Value = Problem> {
@@ -48,15 +69,11 @@ fn problems() -> impl Strategy<Value = Problem> {
     let ways: Vec<(Method, Adjoint)> = all.flat_map(|m| m.adjoints().iter().map(move |a| (m, *a))).collect();
     let way = prop::sample::select(ways);
     let size = (1_usize..50, 1_usize..50, prop_oneof![1_usize..200, 1_usize..2_000_000]);
-    (shape, way, size).prop_map(|((dim, hidden, time_input), (method, adjoint), (steps, saves, batch))| Problem {
-        dim,
-        hidden,
-        time_input,
-        method,
-        adjoint,
-        steps,
-        saves,
-        batch,
+    let part = prop::option::of(0_usize..=100);
+    (shape, way, size, part).prop_map(|((dim, hidden, time_input), (method, adjoint), (steps, saves, batch), part)| {
+        let has_anchors = matches!(adjoint, Adjoint::Checkpointed | Adjoint::Backsolve);
+        let anchors = part.filter(|_| has_anchors).map(|part| (steps * saves * part / 100).max(1));
+        Problem { dim, hidden, time_input, method, adjoint, steps, saves, batch, anchors, memory: None }
     })
 }
 
@@ -99,15 +116,9 @@ proptest! {
                 let state = state / copies;
                 prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
                 prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);
-                let entries = problem.entries();
-                let root = (1..=entries).find(|k| k * k >= entries).unwrap_or(0);
-                let (stored, anchors) = match problem.adjoint {
-                    Adjoint::Stored => (entries, 0),
-                    Adjoint::Checkpointed => (root, entries.div_ceil(root)),
-                    // What one dispatch takes, for pairs: a constant.
-                    _ if copies == 2 => (plan.bytes(Slot::Stored) / state, 0),
-                    _ => (0, 0),
-                };
+                let (stored, anchors) = problem.kept();
+                // What one dispatch takes, for pairs: a constant.
+                let stored = stored.unwrap_or(plan.bytes(Slot::Stored) / state);
                 prop_assert!(stored <= 64 || problem.adjoint.is_exact(), "a dispatch of {} updates", stored);
                 prop_assert_eq!(plan.bytes(Slot::Stored), stored * state);
                 prop_assert_eq!(plan.bytes(Slot::Anchors), anchors * state * copies);
@@ -133,6 +144,28 @@ proptest! {
             // The scratch holds whole tiles and whole steps: its rounding may go either way by a part of its budget.
             let slack = 2 * caps.scratch_bytes;
             prop_assert!(bytes <= plan.total_bytes() + slack, "{} bytes, more than {}", bytes, plan.total_bytes());
+        }
+    }
+
+    #[test]
+    fn a_budget_is_kept_or_refused_with_what_would_do(
+        problem in problems(), caps in limits(), auto: bool, memory in 1_u64 << 12..1 << 34, few in 0_u32..20,
+    ) {
+        let adjoint = if auto { Adjoint::Auto } else { problem.adjoint };
+        let anchors = problem.anchors.filter(|_| !auto);
+        let problem = Problem { adjoint, anchors, memory: Some(memory >> few), ..problem };
+        match problem.plan(&caps) {
+            Ok(plan) => prop_assert!(plan.total_bytes() <= memory >> few, "{} of {:?}", plan.total_bytes(), problem.memory),
+            Err(Error::BudgetExceeded { needed, budget, remedy, .. }) => {
+                prop_assert!(needed > budget && Some(budget) == problem.memory, "{} of {}", needed, budget);
+                prop_assert!(remedy.contains(&needed.to_string()), "{}", remedy);
+                let enough = Problem { memory: Some(needed), ..problem.clone() }.plan(&caps);
+                prop_assert_eq!(enough.ok().map(|plan| plan.total_bytes()), Some(needed));
+                let less = Problem { memory: Some(needed - 1), ..problem }.plan(&caps);
+                prop_assert!(matches!(less, Err(Error::BudgetExceeded { .. })), "a byte less would do: {:?}", less);
+            }
+            Err(Error::LimitExceeded { .. }) => (),
+            Err(other) => prop_assert!(false, "neither the budget nor a limit: {}", other),
         }
     }
 }

@@ -34,6 +34,8 @@ pub(crate) struct Wish {
     pub adjoint: Adjoint,
     /// Bytes of buffers that the run has beside those of its passes.
     pub beside: u64,
+    /// True if exact walks back are taken to be those of the fused kernel, which evaluates every increment once.
+    pub fused: bool,
 }
 
 impl Wish {
@@ -193,7 +195,11 @@ impl Survey<'_> {
         while !measured.candidate.fits && spec.options.memory.is_some() && scratch > least {
             scratch = (scratch / 2).max(least);
             spec.scratch = scratch;
-            (measured, _) = self.measure_exactly(way, &spec)?;
+            let (smaller, _) = self.measure_exactly(way, &spec)?;
+            // Whole tiles and steps of a smaller scratch may take more.
+            if smaller.candidate.bytes < measured.candidate.bytes {
+                measured = smaller;
+            }
         }
         Ok(measured)
     }
@@ -209,12 +215,12 @@ impl Survey<'_> {
             }
         };
         let bytes = sizes.memory.total_bytes() + self.wish.beside;
+        let fused = spec.adjoint != Some(Adjoint::Exact) || self.wish.fused;
         let candidate = Candidate {
             adjoint: way.map_or(self.wish.adjoint, |(adjoint, _)| adjoint),
             anchors: way.and_then(|(_, anchors)| anchors),
             bytes,
-            // Whether one kernel will do is known only once it was tested; on the drivers known so far it does.
-            field_evaluations: evaluations(spec, &sizes.shape, self.track, !spec.options.separate),
+            field_evaluations: evaluations(spec, &sizes.shape, self.track, fused),
             fits: refused.is_none() && spec.options.memory.is_none_or(|budget| bytes <= budget),
         };
         let single = sizes.memory.bytes(Slot::Scratch) / sizes.shape.reverse_steps;
@@ -251,15 +257,12 @@ mod tests {
     }
 
     fn wish(adjoint: Adjoint) -> Wish {
-        Wish { adjoint, beside: 0 }
+        Wish { adjoint, beside: 0, fused: false }
     }
 
     /// Bytes and evaluations of the plan that a way makes.
     fn planned(spec: &Spec, caps: &Caps) -> Option<(u64, FieldEvaluations)> {
-        let mut plan = Plan::new(spec.clone(), caps).ok()?;
-        // As on a device whose self-test finds that one kernel will do.
-        plan.set_fused(plan.fused_kernel().is_some());
-        Some((plan.memory.total_bytes(), plan.evaluations()))
+        Plan::new(spec.clone(), caps).ok().map(|plan| (plan.memory.total_bytes(), plan.evaluations()))
     }
 
     fn caps() -> Caps {
@@ -365,6 +368,17 @@ mod tests {
         assert!(matches!(refused, Error::LimitExceeded { .. }), "the device's own word: {refused}");
     }
 
+    /// One evaluation per increment on the way back, as with stored states, in a fraction of their memory.
+    #[test]
+    fn fused_kicks_stay_exact() {
+        let open = || spec(Method::BlanesMoan4, Adjoint::Auto, 200, Some(1 << 40));
+        for (fused, expected) in [(true, Adjoint::Exact), (false, Adjoint::Stored)] {
+            let wish = Wish { fused, ..wish(Adjoint::Auto) };
+            let chosen = choose(open(), wish, &caps()).expect("everything fits").adjoint;
+            assert_eq!(chosen, Some(expected), "fused: {fused}");
+        }
+    }
+
     #[test]
     fn other_adjoints_and_solves_are_only_held_against_the_budget() {
         let solve = |memory| Spec { adjoint: None, ..spec(Method::Strang, Adjoint::Exact, 50, memory) };
@@ -389,7 +403,7 @@ mod tests {
             let (bytes, _) = planned(&make(None), &caps).expect("a small problem");
             let error = choose(make(Some(bytes - 1)), wish(asked), &caps).expect_err("a byte too few").to_string();
             assert!(error.contains(words) && error.contains(&bytes.to_string()), "{words}: {error}");
-            let beside = Wish { adjoint: asked, beside: 1 };
+            let beside = Wish { beside: 1, ..wish(asked) };
             assert!(choose(make(Some(bytes)), beside, &caps).is_err(), "{words}: other buffers count too");
         }
     }

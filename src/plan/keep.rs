@@ -65,7 +65,7 @@ impl FieldEvaluations {
     }
 }
 
-/// What a pass evaluates; `fused` if the adjoint of a pair walks back itself.
+/// What a pass evaluates; `fused` tells whether the kernel of a pair's adjoint walks back itself.
 pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool) -> FieldEvaluations {
     let stages = u64::from(shape.stages);
     let entries = shape.entries;
@@ -73,8 +73,7 @@ pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool
     let back = match spec.adjoint {
         None => 0,
         Some(adjoint) if adjoint.keeps_states() => entries.saturating_add(entries_again(shape, track)),
-        // The kernel of the adjoint walks back itself.
-        Some(_) if fused && spec.method.pair().is_some() => entries,
+        Some(Adjoint::Exact | Adjoint::Reversible) if fused => entries,
         Some(_) => 2 * entries,
     };
     FieldEvaluations { forward: entries * stages, reverse: back.saturating_mul(stages) }
@@ -101,7 +100,7 @@ pub(super) fn root(entries: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::model::{Activation, Mlp};
-    use crate::plan::{Caps, Command, Kernel, Plan, Program, Slot};
+    use crate::plan::{Caps, Command, Kernel, Plan, Program, Slot, Trips};
     use crate::solver::{AdjointOptions, Method, TimeGrid};
 
     fn spec(method: Method, adjoint: Adjoint, steps: usize, anchors: Option<usize>, batch: usize) -> Spec {
@@ -146,6 +145,41 @@ mod tests {
         assert_eq!(places, plan.shape.keeping.anchors, "{case}: places of anchors in use");
     }
 
+    /// No invocation makes more loop trips than the device allows, and elements of sums all have one.
+    fn check_trips(plan: &Plan, programs: [&Program; 2], case: &str) {
+        let (shape, spec) = (&plan.shape, &plan.spec);
+        let trips = match spec.method.pair() {
+            Some(_) => Trips::pair(&shape.layout, spec.field.dim(), shape.stages, shape.lane),
+            None => {
+                let backsolve = spec.adjoint == Some(Adjoint::Backsolve);
+                Trips::new(&shape.layout, spec.field.dim(), shape.stages, shape.lane, backsolve)
+            }
+        };
+        for command in programs.iter().flat_map(|p| &p.commands) {
+            let Command::Dispatch(d) = command else { continue };
+            let steps = u64::from(d.call[1]);
+            let made = match &*d.kernel {
+                Kernel::StepForward(_) | Kernel::PairWalk(_) => steps * trips.forward_step + trips.fixed,
+                Kernel::StepReverse(_) | Kernel::PairReverse(_) => steps * trips.reverse_step + trips.fixed,
+                // Rows of a slice; the sum over 64 rows; the components that are compared.
+                Kernel::OuterProduct(_) => u64::from(d.call[3]) + 1,
+                Kernel::Reduce => 65,
+                Kernel::Certificate | Kernel::CertificateFixed(_) => 2 * shape.dim + 1,
+                Kernel::FixedStart(_) => 0,
+                Kernel::Accumulate => {
+                    let threads = u64::from(d.groups[0]) * u64::from(d.groups[1]) * 64;
+                    let values = shape.slices() * u64::from(shape.parameters);
+                    assert!(threads >= values && u64::from(d.call[0]) == values, "{case}: {threads} for {values} sums");
+                    0
+                }
+                other => panic!("{case}: {} in a pass", other.name()),
+            };
+            assert!(made <= plan.caps.max_trips, "{case}: {} makes {made} trips", d.kernel.name());
+            let groups = d.groups.iter().max().copied().unwrap_or(0);
+            assert!(groups <= plan.caps.max_workgroups, "{case}: {groups} groups of {}", d.kernel.name());
+        }
+    }
+
     #[test]
     fn reported_evaluations_are_those_of_the_dispatches() {
         let cases = [
@@ -157,9 +191,14 @@ mod tests {
             (Method::Alf, Adjoint::Reversible),
             (Method::Strang, Adjoint::Exact),
         ];
-        // Whole dispatches; one entry in each, and bindings of four states.
+        // Whole dispatches; one entry in each, and bindings of four states; few trips.
         let narrow = Caps { max_binding: 4 * 4000_u64.next_multiple_of(64) * 8, scratch_bytes: 1, ..Caps::cpu("test") };
-        let problems = [(Caps::cpu("test"), 130, &[1, 4, 100, 1200][..]), (narrow, 4000, &[1, 60][..])];
+        let short = Caps { max_trips: 4000, max_workgroups: 64, ..Caps::cpu("test") };
+        let problems = [
+            (Caps::cpu("test"), 130, &[1, 4, 100, 1200][..]),
+            (narrow, 4000, &[1, 60][..]),
+            (short, 300, &[1, 100][..]),
+        ];
         for ((caps, batch, many), (method, adjoint)) in problems.iter().flat_map(|p| cases.map(|case| (p, case))) {
             let ways = [None, Some(1), Some(2), Some(7), Some(50)];
             for (&steps, anchors) in many.iter().flat_map(|s| ways.map(|a| (s, a))) {
@@ -174,7 +213,14 @@ mod tests {
                 let stages = plan.shape.stages;
                 let [forward, reverse] = [&there, &back].map(|p| counted(p, stages, adjoint == Adjoint::Backsolve));
                 assert_eq!(plan.evaluations(), FieldEvaluations { forward, reverse }, "{case}: evaluations");
+                if adjoint == Adjoint::Exact {
+                    let mut fused = plan.clone();
+                    fused.set_fused(true);
+                    let reverse = counted(&fused.reverse().expect("a program"), stages, false);
+                    assert_eq!(fused.evaluations().reverse, reverse, "{case}: evaluations of the fused kernel");
+                }
                 check_copies(&plan, [&there, &back], &case);
+                check_trips(&plan, [&there, &back], &case);
             }
         }
     }

@@ -105,7 +105,7 @@ impl Plan {
 
     /// Evaluations of the field per trajectory.
     pub(crate) fn evaluations(&self) -> FieldEvaluations {
-        evaluations(&self.spec, &self.shape, &self.track, self.is_fused())
+        evaluations(&self.spec, &self.shape, &self.track, self.fused)
     }
 
     /// States kept on the way, if the adjoint keeps any but those of one segment.

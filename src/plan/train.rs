@@ -12,7 +12,6 @@ use super::shape::{Spec, Unit, limit};
 use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;
-use crate::solver::Adjoint;
 
 /// Iterations whose summaries the device keeps until the host has read them.
 pub(crate) const HISTORY: u64 = 1024;
@@ -47,10 +46,10 @@ pub(crate) struct TrainPlan {
 }
 
 impl TrainPlan {
-    /// Plans a run; `asked` is the adjoint before it was resolved, which a memory budget may choose.
+    /// Plans a run; a memory budget may choose the adjoint.
     pub(crate) fn new(
         spec: Spec,
-        asked: Adjoint,
+        wish: Wish,
         data: DataShape,
         seed: u32,
         optimizer: Kernel,
@@ -65,7 +64,7 @@ impl TrainPlan {
             beside.add(Slot::SecondMoment, parameters);
         }
         beside.add(Slot::History, HISTORY * summary::LEN as u64);
-        let spec = choose(spec, Wish { adjoint: asked, beside: beside.total_bytes() }, caps)?;
+        let spec = choose(spec, Wish { beside: beside.total_bytes(), ..wish }, caps)?;
         let mut pass = Plan::new(spec, caps)?;
         let data_bytes = values * 4;
         limit(

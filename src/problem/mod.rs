@@ -17,7 +17,7 @@ use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub(crate) use outcome::read_status;
 pub use outcome::{Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
-pub(crate) use self_test::fuse_if_exact;
+pub(crate) use self_test::{fuse_if_exact, may_fuse};
 use session::{Seed, Session};
 
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.
@@ -334,16 +334,15 @@ impl NeuralOde {
     /// The same before the budget had its say.
     fn wish(&self, purpose: Purpose, batch: usize) -> (Spec, Wish) {
         let spec = Spec { batch, ..self.spec.clone() };
-        let (spec, adjoint) = match purpose {
-            Purpose::Solve => (spec, self.asked),
-            Purpose::SolveAgain => (Spec { arithmetic: Arithmetic::Float, ..spec }, self.asked),
-            Purpose::Gradient => (Spec { adjoint: Some(self.adjoint), ..spec }, self.asked),
-            Purpose::Again => {
-                let adjoint = Adjoint::Checkpointed;
-                (Spec { adjoint: Some(adjoint), arithmetic: Arithmetic::Float, ..spec }, adjoint)
-            }
+        let spec = match purpose {
+            Purpose::Solve => spec,
+            Purpose::SolveAgain => Spec { arithmetic: Arithmetic::Float, ..spec },
+            Purpose::Gradient => Spec { adjoint: Some(self.adjoint), ..spec },
+            Purpose::Again => Spec { adjoint: Some(Adjoint::Checkpointed), arithmetic: Arithmetic::Float, ..spec },
         };
-        (spec, Wish { adjoint, beside: 0 })
+        let adjoint = if purpose == Purpose::Again { Adjoint::Checkpointed } else { self.asked };
+        let fused = may_fuse(&self.gpu, &spec);
+        (spec, Wish { adjoint, beside: 0, fused })
     }
 
     /// Runs `work` in the session of this kind and batch, made anew if the batch changed.

@@ -33,6 +33,12 @@ pub(crate) fn fuse_if_exact(gpu: &Gpu, plan: &mut Plan) -> Result<()> {
     Ok(())
 }
 
+/// True unless the plan of an exact gradient is told or known to walk back in a kernel of its own. Tests nothing.
+pub(crate) fn may_fuse(gpu: &Gpu, spec: &Spec) -> bool {
+    let kernel = Plan::new(spec.clone(), gpu.caps()).ok().and_then(|plan| plan.fused_kernel());
+    !spec.options.separate && kernel.and_then(|kernel| gpu.repeats(&kernel)) != Some(false)
+}
+
 /// Walks random trajectories through 64 steps of the problem's length and back, and compares every word.
 fn repeats(gpu: &Gpu, spec: &Spec) -> Result<bool> {
     let (t0, t1) = (spec.grid.t0(), spec.grid.t1());

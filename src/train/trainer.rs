@@ -7,8 +7,10 @@ use super::options::{Steps, TrainOptions};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::Parameters;
-use crate::plan::{Arithmetic, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary};
-use crate::problem::{TrajectoryStatus, Warning, check_finite, fuse_if_exact, read_status};
+use crate::plan::{
+    Arithmetic, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, Wish, summary,
+};
+use crate::problem::{TrajectoryStatus, Warning, check_finite, fuse_if_exact, may_fuse, read_status};
 use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
@@ -123,8 +125,9 @@ impl Trainer {
         // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
         let shape = DataShape { series, times, window };
+        let wish = Wish { adjoint: options.adjoint, beside: 0, fused: may_fuse(gpu, &spec) };
         #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits above")]
-        let mut plan = TrainPlan::new(spec, options.adjoint, shape, seed as u32, options.kernel(), gpu.caps())?;
+        let mut plan = TrainPlan::new(spec, wish, shape, seed as u32, options.kernel(), gpu.caps())?;
         fuse_if_exact(gpu, &mut plan.pass)?;
         plan.replan(|_| ())?;
         let arena = Arena::for_plan(gpu, &plan.pass)?;
@@ -217,13 +220,13 @@ impl Trainer {
         &self.plan.pass.spec.grid
     }
 
-    /// The way to the gradient that is taken: [`Adjoint::Auto`] and what the method has decide.
+    /// The way to the gradient that is taken: [`Adjoint::Auto`], what the method has and a memory budget decide.
     #[must_use]
     pub fn adjoint(&self) -> Adjoint {
         self.plan.pass.spec.adjoint.unwrap_or(self.options.adjoint)
     }
 
-    /// States kept on the way, if the adjoint keeps any but those of one segment.
+    /// States kept on the way, as in [`Report::anchors`](crate::Report).
     #[must_use]
     pub fn anchors(&self) -> Option<u64> {
         self.plan.pass.anchors()
