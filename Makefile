@@ -11,7 +11,7 @@ CARGO ?= cargo
 DEMO_FOLDER := runs/spiral
 MACHINE ?= local
 # Test files that also run on SwiftShader, whose compiler rewrites other expressions and whose subgroups are of 4.
-SWIFTSHADER_TESTS := kernels gradients
+SWIFTSHADER_TESTS := kernels gradients exact contracting
 # Mesa complains on every start where this is not set.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
@@ -34,7 +34,7 @@ test-swiftshader: setup
 		*) echo "make: with VK_DRIVER_FILES=$$icd the tests would not run on SwiftShader, but: $${taken:-no adapter};" \
 			"look for other VK_ and WGPU_ variables in the environment, or remove target/swiftshader" >&2; exit 1 ;; \
 	esac; \
-	$(CARGO) test $(addprefix --test ,$(SWIFTSHADER_TESTS))
+	$(CARGO) test --lib $(addprefix --test ,$(SWIFTSHADER_TESTS))
 
 lint:
 	$(CARGO) fmt --all --check

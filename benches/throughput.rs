@@ -19,7 +19,9 @@ fn problem(gpu: &Gpu, method: Method, adjoint: Adjoint) -> (NeuralOde, Parameter
 
 fn throughput(c: &mut Criterion) {
     let gpu = Gpu::new(&AdapterRequest::default()).expect("benches need an adapter: run `make setup`");
-    for (method, adjoint) in [(Method::Euler, Adjoint::Backsolve), (Method::Rk4, Adjoint::Stored)] {
+    let ways =
+        [(Method::Euler, Adjoint::Backsolve), (Method::Rk4, Adjoint::Stored), (Method::BlanesMoan4, Adjoint::Exact)];
+    for (method, adjoint) in ways {
         let (ode, theta) = problem(&gpu, method, adjoint);
         for batch in [256, 4096] {
             let x0 = Array2::from_shape_fn((batch, 2), |(b, c)| ((b * 7 + c * 3) % 11) as f32 / 11.0);

@@ -1,5 +1,6 @@
-// How far the state, or both copies of a pair, after the reverse pass is from the given initial state: per trajectory the largest component of
-// |x^(t0) - x(t0)|, infinite for a trajectory that met a non-finite value. Companions: common.wgsl, drift_partials.wgsl.
+// How far the state that the reverse pass has come to, or both copies of a pair, is from the known one: per trajectory the
+// largest component of |x^(t) - x(t)| at t0 and at the times of anchors, whose comparisons come before; infinite for a
+// trajectory that met a non-finite value. Companions: fold.wgsl, drift_partials.wgsl.
 
 struct CertificateCall {
     dim: u32,
@@ -7,12 +8,13 @@ struct CertificateCall {
     batch: u32,
     copies: u32,
     fraction: u32,
+    failed: u32,
 }
 
 var<immediate> call: CertificateCall;
 
 @group(0) @binding(0) var<storage, read> state: array<f32>;
-@group(0) @binding(1) var<storage, read> initial: array<f32>;
+@group(0) @binding(1) var<storage, read> known: array<f32>;
 @group(0) @binding(2) var<storage, read> status: array<u32>;
 @group(0) @binding(3) var<storage, read_write> drift: array<f32>;
 
@@ -27,13 +29,13 @@ fn certificate(
         var worst = 0.0;
         if (status[b] == 0u) {
             for (var c = 0u; c < call.copies * call.dim; c++) {
-                worst = max(worst, abs(state[c * call.stride + b] - initial[(c % call.dim) * call.stride + b]));
+                worst = max(worst, abs(state[c * call.stride + b] - known[(c % call.dim) * call.stride + b]));
             }
         } else {
             // A variable, since infinity may not be written as a constant.
             var infinity = 0x7f800000u;
             worst = bitcast<f32>(infinity);
         }
-        drift[b] = worst;
+        drift[b] = max(drift[b], worst);
     }
 }

@@ -1,6 +1,6 @@
 // Whether the reverse pass has come back to the words that it started from: per trajectory the largest distance of the
-// copies from the given initial state, infinite for a trajectory that failed, and the number of words that differ, failed
-// or not. Companions: fold, common, status, fixed, fixed_one or fixed_two, drift_partials. Mirrors: certificate.wgsl,
+// copies from the given initial state, infinite for a trajectory that failed, and the number of words that differ, if
+// asked for in failed ones too. Companions: fold, common, status, fixed, fixed_one or fixed_two, drift_partials. Mirrors: certificate.wgsl,
 // fixed_start.wgsl.
 
 struct CertificateCall {
@@ -9,6 +9,8 @@ struct CertificateCall {
     batch: u32,
     copies: u32,
     fraction: u32,
+    // 1 if failed trajectories must come back too.
+    failed: u32,
 }
 
 var<immediate> call: CertificateCall;
@@ -41,6 +43,7 @@ fn certificate_fixed(
             // A variable, since infinity may not be written as a constant.
             var infinity = 0x7f800000u;
             worst = bitcast<f32>(infinity);
+            differing = select(0.0, differing, call.failed == 1u);
         }
         drift[b] = worst;
         drift[call.stride + b] = differing;

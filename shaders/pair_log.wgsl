@@ -1,7 +1,5 @@
 // The log of the bits that contractions drop, [words, dim, stride]: contraction e lies at bit e * bits, so that reading
-// needs no pointer. Companions: step_call.wgsl, pair_walk.wgsl.
-
-@group(0) @binding(7) var<storage, read_write> bit_log: array<u32>;
+// needs no pointer. Companions: step_call.wgsl and a binding `bit_log`, the last one of the kernel.
 
 /// Word of the log and position in it of contraction number `event`.
 fn log_word() -> u32 {

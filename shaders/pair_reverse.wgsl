@@ -1,11 +1,13 @@
-// Pulls the adjoint of a pair back through a run of updates whose sources are known (math.md sections 3.1 to 3.4):
+// Pulls the adjoint of a pair back through a run of updates (math.md sections 3.1 to 3.4):
 //   target' = alpha target + beta source + s Psi(source)  gives
 //   a_source += beta a_target + s a_target dPsi/dsource,   a_target <- alpha a_target,
 // with drifts before and after, and the contraction, which is symmetric. Activations and deltas of every evaluation go to
 // scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them. The rounding of fixed point passes straight through.
-// In: weights, schedule, observations (residuals or cotangents), summary (their factor), sources; in/out: adjoint
-// [2 dim, stride], status. Companions: common, schedule, entry_update, status, stages, step_call, pull_back, generated
-// mlp_record and mlp_backprop. Mirror: pair_walk.wgsl. Twin: src/reference/pair.rs.
+// In: weights, schedule, observations (residuals or cotangents), summary (their factor); in/out: adjoint [2 dim, stride],
+// status. Where the sources come from is up to source_stored.wgsl (pair_walk has left them) or source_walked.wgsl (this
+// kernel walks back itself, with the increments that it evaluates anyway). Companions: common, schedule, entry_update,
+// status, stages, step_call, pull_back, source_*, generated mlp_record and mlp_backprop. Mirror: pair_walk.wgsl. Twin:
+// src/reference/pair.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
@@ -14,7 +16,6 @@
 @group(0) @binding(4) var<storage, read_write> status: array<u32>;
 @group(0) @binding(5) var<storage, read_write> scratch: array<Lanes>;
 @group(0) @binding(6) var<storage, read> summary: array<f32>;
-@group(0) @binding(7) var<storage, read> sources: array<f32>;
 
 // Adjoints of y and z.
 var<private> a: array<f32, 2u * COMPONENTS>;
@@ -41,7 +42,7 @@ fn receive(slot: u32) {
 }
 
 /// The contraction: the mean passes, the difference is divided.
-fn contract() {
+fn contract_adjoint() {
     let factor = 0.5 * power_of_two(-i32(call.bits));
     for (var q = 0u; q < COMPONENTS; q++) {
         let mean = 0.5 * (a[q] + a[COMPONENTS + q]);
@@ -53,16 +54,14 @@ fn contract() {
 
 /// The increment, evaluated again and pulled back: k holds the cotangents of its stages afterwards.
 fn pull_increment(entry: Entry, n: u32, in_tile: u32) {
-    let base = n * DIM * call.stride;
-    for (var q = 0u; q < COMPONENTS; q++) {
-        x[q] = select(0.0, sources[base + element(q)], alive[q % TRAJECTORIES]);
-    }
+    find_source(entry, n);
     for (var i = 0u; i < STAGES; i++) {
         stage_argument(i, entry.h);
         scratch_row = (n * STAGES + i) * call.tile + in_tile;
         mlp_record(entry.t + schedule.nodes[i].c * entry.h);
         keep_stage(i);
     }
+    take_back(entry);
     for (var m = 0u; m < STAGES; m++) {
         let i = STAGES - 1u - m;
         stage_cotangent(i, entry.h);
@@ -108,6 +107,7 @@ fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     first = call.first_trajectory + in_tile * TRAJECTORIES;
     lane = local;
     count_in();
+    begin_sources();
     for (var c = 0u; c < 2u; c++) {
         for (var q = 0u; q < COMPONENTS; q++) {
             let value = adjoint[c * DIM * call.stride + element(q)];
@@ -119,12 +119,14 @@ fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         let entry = schedule.entries[call.first_step + n];
         receive(slot_of(entry));
         if (has(entry, CONTRACT)) {
-            contract();
+            before_contraction();
+            contract_adjoint();
         }
         update(entry, n, in_tile);
         check(call.step_number + n);
     }
     receive(call.outer_slot);
+    end_sources();
     for (var c = 0u; c < 2u; c++) {
         for (var q = 0u; q < COMPONENTS; q++) {
             let value = a[c * COMPONENTS + q];

@@ -80,9 +80,12 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
             keep_stage(i);
         }
         for (var q = 0u; q < COMPONENTS; q++) {
+            // Summed apart: the increments are small, and each addition to a rounds to a unit of a.
+            var sum = 0.0;
             for (var i = 0u; i < STAGES; i++) {
-                a[q] += k[i * COMPONENTS + q];
+                sum += k[i * COMPONENTS + q];
             }
+            a[q] += sum;
         }
         check(call.step_number + n);
     }

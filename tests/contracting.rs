@@ -7,7 +7,7 @@
 mod common;
 
 use common::{contracting, gpu, mild, random2, random3, relative, twin_gradient};
-use costate::{Adjoint, Error, Gradient, Method, NeuralOde, Parameters, TimeGrid, Warning};
+use costate::{Adjoint, Error, Gradient, Method, Mlp, NeuralOde, Parameters, TimeGrid, Warning};
 
 fn gradient(theta: &Parameters, grid: &TimeGrid, method: Method, adjoint: Adjoint) -> Gradient {
     let (x0, targets) = data(grid);
@@ -31,9 +31,8 @@ fn error(theta: &Parameters, grid: &TimeGrid, method: Method, adjoint: Adjoint) 
 
 /// Steps of a field that contracts at `rate` until `t1`, saved at four times.
 fn grid(t1: f64, steps: usize) -> TimeGrid {
-    let times: Vec<f64> = [0.1, 0.3, 0.6, 1.0].map(|part| part * t1).into();
     let boundaries: Vec<f64> = (0..=steps).map(|n| t1 * n as f64 / steps as f64).collect();
-    let saves = times.iter().map(|t| (t / t1 * steps as f64).round() as usize).collect();
+    let saves = [1, 3, 6, 10].map(|tenth| steps * tenth / 10).into();
     TimeGrid::from_boundaries(boundaries, saves).expect("a valid grid")
 }
 
@@ -101,6 +100,27 @@ fn auto_does_a_batch_again_from_checkpoints() {
     assert!(calm.report.warnings.is_empty(), "warnings on a mild field: {:?}", calm.report.warnings);
 }
 
+/// Trajectories that do not come back at all are reconstructions that are off, too: with λ = 0.3 noise grows by 0.3^−1 in
+/// every step, until infinity.
+#[test]
+fn auto_takes_checkpoints_for_what_is_lost_on_the_way_back() {
+    let (theta, grid) = (mild(16, 1), grid(2.0, 200));
+    let method = Method::mccallum_foster(Method::Rk4, 0.3).expect("a valid method");
+    let checkpointed = gradient(&theta, &grid, method, Adjoint::Checkpointed);
+    let auto = gradient(&theta, &grid, method, Adjoint::Auto);
+    assert!(matches!(auto.report.warnings[..], [Warning::Redone { .. }]), "{:?}", auto.report.warnings);
+    assert_eq!(auto.theta, checkpointed.theta, "all are lost, and done again");
+    assert_eq!(auto.report.ok(), 6, "every trajectory takes part");
+
+    // The fixed point of a linear field comes back without noise, and its certificate says nothing of the other one.
+    let field = Mlp::builder(2).build().expect("a valid field");
+    let theta = Parameters::from_flat(&field, vec![-1.0, 0.3, -0.7, 0.1, 0.0, 0.0]).expect("six parameters");
+    let ode = NeuralOde::builder(field, grid).method(method).adjoint(Adjoint::Auto).build(gpu()).expect("it is small");
+    let (x0, targets) = (ndarray::array![[0.0, 0.0], [0.7, 0.4]], ndarray::Array3::ones((4, 2, 2)));
+    let report = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient").report;
+    assert_eq!((report.ok(), report.adjoint), (2, Some(Adjoint::Checkpointed)), "{:?}", report.status);
+}
+
 /// Without a log the copies part, and the report says so; with one they do not.
 #[test]
 fn copies_that_part_are_reported() {
@@ -116,7 +136,7 @@ fn copies_that_part_are_reported() {
     let (without, with) = (report(0), report(4));
     let difference = without.copy_difference.unwrap_or_default();
     assert!(difference > 1e-2, "the copies are {difference} apart only");
-    let warned = without.warnings.iter().any(|w| matches!(w, Warning::CopiesParted { log_words: 0, .. }));
+    let warned = without.warnings.iter().any(|w| matches!(w, Warning::CopiesParted { log_words: Some(0), .. }));
     assert!(warned, "no warning: {:?}", without.warnings);
     assert!(
         with.copy_difference.is_some_and(|d| d < 1e-2) && with.warnings.is_empty(),

@@ -1,57 +1,14 @@
 //! Does fixed point come back to its own bits, whatever the field, the batch, the length and the cut into dispatches?
 //!
 //! The library itself compares every word after every reverse pass and returns an error if one differs; these tests look
-//! at what it says. Blind to whether the numbers are right: tests/contracting.rs compares them with f64.
+//! at what it says. Walks of 100 000 kicks are in tests/long_walks.rs. Blind to whether the numbers are right:
+//! tests/contracting.rs compares them with f64.
 
 mod common;
 
-use common::{contracting, field, gpu, mild, parameters, random2, random3};
-use costate::{
-    Activation, Adjoint, AdjointOptions, Caps, Error, Gpu, Gradient, Method, NeuralOde, Parameters, TimeGrid, Warning,
-};
+use common::{contracting, exact, field, gpu, mild, parameters, random2, random3, words_differing};
+use costate::{Activation, Adjoint, AdjointOptions, Caps, Error, Method, NeuralOde, Parameters, TimeGrid, Warning};
 use ndarray::{Array2, Array3};
-
-/// A gradient by the exact adjoint with targets at all save times.
-fn exact(
-    gpu: &Gpu,
-    method: Method,
-    options: AdjointOptions,
-    theta: &Parameters,
-    grid: &TimeGrid,
-    x0: &Array2<f32>,
-    targets: &Array3<f32>,
-) -> Result<Gradient, Error> {
-    let ode = NeuralOde::builder(theta.field().clone(), grid.clone())
-        .method(method)
-        .adjoint(Adjoint::Exact)
-        .adjoint_options(options)
-        .build(gpu)?;
-    ode.loss_and_gradient(theta, x0.view(), targets.view())
-}
-
-fn words_differing(gradient: &Gradient) -> Option<u64> {
-    gradient.reconstruction.as_ref().and_then(|r| r.words_differing)
-}
-
-/// 100 000 kicks and more, batches around a group and a tile, mild and contracting.
-#[test]
-fn no_word_differs_after_a_hundred_thousand_kicks() {
-    for (method, steps) in [(Method::Strang, 50_000), (Method::BlanesMoan4, 8_400)] {
-        for (name, theta, t1) in [("mild", mild(3, 1), 10.0), ("contracting", contracting(3, 1.0, 2), 20.0)] {
-            let grid = TimeGrid::uniform(0.0, t1, steps).expect("a valid grid");
-            for batch in [1, 65, 1000] {
-                let (x0, targets) = (random2(batch, 2, 3), random3(1, batch, 2, 4));
-                let options = AdjointOptions::default();
-                let gradient = exact(gpu(), method, options, &theta, &grid, &x0, &targets).expect("a gradient");
-                let case = format!("{method}, {name} field, batch {batch}");
-                assert!(gradient.report.field_evaluations.forward >= 100_000, "{case}: fewer kicks");
-                assert_eq!(words_differing(&gradient), Some(0), "{case}: words that differ");
-                assert_eq!(gradient.reconstruction.map(|r| r.max_abs), Some(0.0), "{case}: distance");
-                assert_eq!(gradient.report.ok(), batch, "{case}: trajectories");
-            }
-        }
-    }
-}
 
 /// Every method that has the adjoint, both widths of state, with and without contraction, backward in time too.
 #[test]
@@ -66,7 +23,7 @@ fn every_method_comes_back() {
             let grid = TimeGrid::with_steps(t0, &[t0, 1.5, t1], t1, 21).expect("a valid grid");
             for (two_words, log_words) in [(false, None), (true, None), (false, Some(0)), (true, Some(1))] {
                 let options = AdjointOptions { two_words, log_words, ..AdjointOptions::default() };
-                let gradient = exact(gpu(), method, options, &theta, &grid, &x0, &targets).expect("a gradient");
+                let gradient = exact(method, options, &theta, &grid, &x0, &targets).expect("a gradient");
                 let case = format!("{method} from {t0} to {t1}, two words {two_words}, log {log_words:?}");
                 assert_eq!(words_differing(&gradient), Some(0), "{case}");
                 seen += 1;
@@ -74,6 +31,29 @@ fn every_method_comes_back() {
         }
     }
     assert_eq!(seen, 6 * 8, "cases");
+}
+
+/// The kernel that walks back and pulls the adjoint back in one does as two kernels do, for one evaluation less.
+#[test]
+fn one_kernel_or_two_give_the_same_gradient() {
+    let theta = parameters(&field(3, &[9, 5], Activation::Gelu, true), 5);
+    let (x0, targets) = (random2(70, 3, 6), random3(2, 70, 3, 7));
+    let grid = TimeGrid::with_steps(0.0, &[1.5, 3.0], 3.0, 50).expect("a valid grid");
+    for two_words in [false, true] {
+        let [one, two] = [false, true].map(|separate| {
+            let options = AdjointOptions { separate, two_words, ..AdjointOptions::default() };
+            exact(Method::BlanesMoan4, options, &theta, &grid, &x0, &targets).expect("a gradient")
+        });
+        assert_eq!([&one, &two].map(words_differing), [Some(0); 2], "words that differ");
+        let evaluations = [&one, &two].map(|g| g.report.field_evaluations);
+        assert_eq!(evaluations[1].reverse, 2 * evaluations[1].forward, "two kernels evaluate twice");
+        // Whether the self-test lets the one kernel be used is up to the driver.
+        assert!(evaluations[0].reverse <= evaluations[1].reverse, "one kernel evaluates no more: {evaluations:?}");
+        println!("two words {two_words}: {} evaluations instead of {}", evaluations[0].reverse, evaluations[1].reverse);
+        let off = common::relative(&one.theta, two.theta.iter().map(|g| f64::from(*g)).collect::<Vec<_>>().iter());
+        assert!(off < 1e-6, "dJ/dθ is off by {off:e}");
+        assert_eq!(one.loss, two.loss, "the loss");
+    }
 }
 
 /// The cut into dispatches changes no bit, and software adapters, which silently leave all loops of an invocation after
@@ -115,14 +95,40 @@ fn a_state_that_leaves_its_range_comes_back_too() {
     let theta = contracting(8, 4.0, 10);
     let grid = TimeGrid::uniform(0.0, 20.0, 1000).expect("a valid grid");
     let (x0, targets) = (random2(65, 2, 11), random3(1, 65, 2, 12));
-    let options = AdjointOptions { log_words: Some(0), ..AdjointOptions::default() };
+    // In a kernel of its own, since the fused one does not bring failed trajectories back.
+    let options = AdjointOptions { log_words: Some(0), separate: true, ..AdjointOptions::default() };
     // A difference in a single word would be `NotReversed`.
-    let error = exact(gpu(), Method::Strang, options, &theta, &grid, &x0, &targets).expect_err("a range that is left");
+    let error = exact(Method::Strang, options, &theta, &grid, &x0, &targets).expect_err("a range that is left");
     let Error::OutOfRange { trajectory, time, range, others } = error else { panic!("not a range: {error}") };
     assert_eq!((trajectory, range), (0, 128.0), "first trajectory, and the range of the second try");
     assert!(time > 0.0 && time < 20.0 && others > 30, "t = {time}, {others} others");
-    let contracted = exact(gpu(), Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &targets);
+    let fused = AdjointOptions { separate: false, ..options };
+    let error = exact(Method::Strang, fused, &theta, &grid, &x0, &targets).expect_err("a range that is left");
+    assert!(matches!(error, Error::OutOfRange { .. }), "{error}");
+    let contracted = exact(Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &targets);
     assert_eq!(words_differing(&contracted.expect("a gradient")), Some(0), "with a log");
+}
+
+/// With `auto` such a batch is done again in floats, where what fails is put into quarantine and the rest goes on.
+#[test]
+fn auto_does_a_batch_that_leaves_its_range_again_in_floats() {
+    // dx/dt = 30 x: 1 leaves every range and is too far from its target for floats too, 0 stays where it is.
+    let mlp = field(1, &[], Activation::Tanh, false);
+    let growing = Parameters::from_flat(&mlp, vec![30.0, 0.0]).expect("finite parameters");
+    let grid = TimeGrid::uniform(0.0, 2.0, 400).expect("a valid grid");
+    let x0 = ndarray::array![[0.0], [1.0], [0.0]];
+    let ode = NeuralOde::builder(mlp, grid).method(Method::Strang).adjoint(Adjoint::Auto).build(gpu());
+    let ode = ode.expect("a small problem");
+    let targets = Array3::ones((1, 3, 1));
+    let gradient = ode.loss_and_gradient(&growing, x0.view(), targets.view()).expect("a gradient of the rest");
+    let solution = ode.solve(&growing, x0.view()).expect("a solve of the rest");
+    // Floats hold what the trajectory becomes, but not its squared distance from a target.
+    for (what, report, ok) in [("gradient", gradient.report, 2), ("solve", solution.report, 3)] {
+        let redone = report.warnings.iter().any(|w| matches!(w, Warning::RedoneInFloats { trajectory: 1, .. }));
+        assert!(redone, "{what}: {:?}", report.warnings);
+        assert_eq!((report.ok(), report.status.len()), (ok, 3), "{what}: trajectories");
+    }
+    assert_eq!(gradient.loss, Some(1.0), "the loss of those that stay at 0");
 }
 
 /// Once is enough if the data were only a little too large for the range.
@@ -134,13 +140,13 @@ fn a_range_that_was_too_small_is_widened_once() {
     let grid = TimeGrid::uniform(0.0, 20.0, 100).expect("a valid grid");
     let (x0, targets) = (Array2::ones((3, 1)), Array3::zeros((1, 3, 1)));
     let given = AdjointOptions { fraction_bits: Some(26), ..AdjointOptions::default() };
-    let gradient = exact(gpu(), Method::Strang, given, &theta, &grid, &x0, &targets).expect("a gradient");
+    let gradient = exact(Method::Strang, given, &theta, &grid, &x0, &targets).expect("a gradient");
     assert_eq!(gradient.report.warnings, [Warning::Widened { fraction_bits: 24 }], "what the report says");
     assert_eq!(gradient.report.fraction_bits, Some(24), "the range that was taken");
     approx::assert_relative_eq!(gradient.loss.unwrap_or_default(), 61.0 * 61.0, max_relative = 1e-5);
     // Targets tell the range from the start.
     let far = Array3::from_elem((1, 3, 1), 60.0);
-    let gradient = exact(gpu(), Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &far);
+    let gradient = exact(Method::Strang, AdjointOptions::default(), &theta, &grid, &x0, &far);
     let report = gradient.expect("a gradient").report;
     assert_eq!((report.fraction_bits, report.warnings.len()), (Some(23), 0), "a range from the data");
 }
@@ -174,8 +180,8 @@ fn bad_details_are_refused_with_what_would_do() {
     }
     let x0 = Array2::from_elem((2, 2), 40.0);
     let targets = Array3::zeros((1, 2, 2));
-    let error = exact(gpu(), Method::Strang, bits(27), &theta, &grid, &x0, &targets).expect_err("a small range");
+    let error = exact(Method::Strang, bits(27), &theta, &grid, &x0, &targets).expect_err("a small range");
     assert!(error.to_string().contains("use at most 23 fraction bits"), "{error}");
-    let error = exact(gpu(), Method::Strang, none, &theta, &grid, &(x0 * 1e4), &targets).expect_err("huge data");
+    let error = exact(Method::Strang, none, &theta, &grid, &(x0 * 1e4), &targets).expect_err("huge data");
     assert!(error.to_string().contains("standardise the data"), "{error}");
 }

@@ -6,7 +6,7 @@
 mod common;
 
 use approx::assert_relative_eq;
-use common::{field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient};
+use common::{field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient, ways};
 use costate::{Activation, Adjoint, Caps, Method, NeuralOde, TimeGrid};
 
 /// f32 rounding, u = 6e-8: one evaluation over 11 inputs errs by about √11 u, tanh by 1.3 ulp; N ≤ 100 steps of a mild
@@ -30,7 +30,7 @@ fn every_solver_and_adjoint_matches_the_twin() {
         let mlp = field(3, &[11, 6], Activation::Tanh, time_input);
         let theta = parameters(&mlp, 5);
         let x0 = random2(9, 3, 1);
-        for (method, adjoint, grid) in itertools3(&Method::RUNGE_KUTTA, Method::Euler.adjoints(), &grids()) {
+        for (method, adjoint, grid) in cases() {
             let ode = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).build(gpu());
             let ode = ode.expect("a small problem");
             let targets = random3(grid.saves().len(), 9, 3, 2);
@@ -42,11 +42,8 @@ fn every_solver_and_adjoint_matches_the_twin() {
             assert_relative_eq!(f64::from(got.loss.expect("a loss")), loss, max_relative = STATE);
             let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
             assert!(errors.iter().all(|e| *e < GRADIENT), "{case}: dJ/dθ, dJ/dx0 off by {errors:?}");
-            assert_eq!(
-                got.reconstruction.is_some(),
-                adjoint == Adjoint::Backsolve,
-                "{case}: a certificate if and only if"
-            );
+            let reconstructs = matches!(adjoint, Adjoint::Backsolve | Adjoint::Reversible | Adjoint::Exact);
+            assert_eq!(got.reconstruction.is_some(), reconstructs, "{case}: a certificate if and only if");
             if let Some(reconstruction) = got.reconstruction {
                 for (got, want) in reconstruction.per_trajectory.iter().zip(&want.reconstruction) {
                     assert!((f64::from(*got) - want).abs() < 2e-6, "{case}: certificate {got:e}, twin {want:e}");
@@ -69,13 +66,13 @@ fn kernels_made_for_a_gpu_match_the_twin() {
     let x0 = random2(130, 3, 1);
     let [grid, _] = grids();
     let targets = random3(grid.saves().len(), 130, 3, 2);
-    for adjoint in Method::Euler.adjoints().iter().copied() {
-        let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(Method::Bosh3).adjoint(adjoint);
+    for (method, adjoint) in ways(Method::Bosh3, Method::Strang) {
+        let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint);
         let ode = builder.build(&as_gpu).expect("a small problem");
         let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient");
-        let want = twin_gradient(Method::Bosh3, adjoint, &theta, &grid, &x0, Some(&targets), None);
+        let want = twin_gradient(method, adjoint, &theta, &grid, &x0, Some(&targets), None);
         let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
-        assert!(errors.iter().all(|e| *e < GRADIENT), "{adjoint}: dJ/dθ, dJ/dx0 off by {errors:?}");
+        assert!(errors.iter().all(|e| *e < GRADIENT), "{method} {adjoint}: dJ/dθ, dJ/dx0 off by {errors:?}");
     }
 }
 
@@ -86,13 +83,13 @@ fn a_vjp_takes_the_callers_cotangents() {
     let x0 = random2(33, 2, 1);
     let [grid, _] = grids();
     let cotangents = random3(grid.saves().len(), 33, 2, 8);
-    for adjoint in Method::Euler.adjoints().iter().copied() {
-        let ode = NeuralOde::builder(mlp.clone(), grid.clone()).method(Method::Dopri5).adjoint(adjoint).build(gpu());
+    for (method, adjoint) in ways(Method::Dopri5, Method::BlanesMoan4) {
+        let ode = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).build(gpu());
         let got = ode.expect("a small problem").vjp(&theta, x0.view(), cotangents.view()).expect("a vjp");
-        let want = twin_gradient(Method::Dopri5, adjoint, &theta, &grid, &x0, None, Some(&cotangents));
+        let want = twin_gradient(method, adjoint, &theta, &grid, &x0, None, Some(&cotangents));
         let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
         assert!(got.loss.is_none(), "a vjp has no loss");
-        assert!(errors.iter().all(|e| *e < GRADIENT), "{adjoint}: dJ/dθ, dJ/dx0 off by {errors:?}");
+        assert!(errors.iter().all(|e| *e < GRADIENT), "{method} {adjoint}: dJ/dθ, dJ/dx0 off by {errors:?}");
     }
 }
 
@@ -103,14 +100,23 @@ fn a_vjp_is_linear_in_powers_of_two_bit_for_bit() {
     let theta = parameters(&mlp, 3);
     let x0 = random2(20, 2, 1);
     let grid = TimeGrid::uniform(0.0, 1.0, 12).expect("a valid grid");
-    let ode = NeuralOde::builder(mlp, grid).adjoint(Adjoint::Backsolve).build(gpu()).expect("a small problem");
     let cotangents = random3(1, 20, 2, 8);
-    let once = ode.vjp(&theta, x0.view(), cotangents.view()).expect("a vjp");
-    let scaled = ode.vjp(&theta, x0.view(), cotangents.mapv(|c| 64.0 * c).view()).expect("a vjp");
-    assert!(once.theta.iter().zip(&scaled.theta).all(|(a, b)| 64.0 * a == *b), "dJ/dθ is not linear");
-    assert_eq!(once.x0.mapv(|a| 64.0 * a), scaled.x0, "dJ/dx0 is not linear");
+    for (method, adjoint) in ways(Method::Rk4, Method::BlanesMoan4) {
+        let ode = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).build(gpu());
+        let ode = ode.expect("a small problem");
+        let once = ode.vjp(&theta, x0.view(), cotangents.view()).expect("a vjp");
+        let scaled = ode.vjp(&theta, x0.view(), cotangents.mapv(|c| 64.0 * c).view()).expect("a vjp");
+        let linear = once.theta.iter().zip(&scaled.theta).all(|(a, b)| 64.0 * a == *b);
+        assert!(linear, "{method} {adjoint}: dJ/dθ is not linear");
+        assert_eq!(once.x0.mapv(|a| 64.0 * a), scaled.x0, "{method} {adjoint}: dJ/dx0 is not linear");
+    }
 }
 
-fn itertools3<A: Copy, B: Copy, C: Clone>(a: &[A], b: &[B], c: &[C]) -> Vec<(A, B, C)> {
-    a.iter().flat_map(|a| b.iter().flat_map(move |b| c.iter().map(move |c| (*a, *b, c.clone())))).collect()
+/// Every method with each of its adjoints on each grid.
+fn cases() -> Vec<(Method, Adjoint, TimeGrid)> {
+    let foster = |base, coupling| Method::mccallum_foster(base, coupling).expect("a valid method");
+    let fosters = [foster(Method::Rk4, 0.9), foster(Method::Midpoint, 1.0)];
+    let methods = Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR).chain(fosters);
+    let ways = methods.flat_map(|m| m.adjoints().iter().map(move |a| (m, *a)));
+    ways.flat_map(|(m, a)| grids().map(|g| (m, a, g))).collect()
 }

@@ -5,7 +5,7 @@
 
 mod common;
 
-use common::{field, gpu, parameters, random2, random3};
+use common::{field, gpu, parameters, random2, random3, ways};
 use costate::{Activation, AdapterRequest, Adjoint, Gpu, MemoryPlan, Method, Mlp, NeuralOde, Report, Slot, TimeGrid};
 
 fn mlp() -> Mlp {
@@ -62,8 +62,10 @@ fn stored_grows_by_one_state_per_step() {
         assert_eq!(state % (4 * 3), 0, "a state has 3 components");
         assert!(state / (4 * 3) >= batch as u64, "a stride below the batch");
         assert_eq!(plan.bytes(Slot::Stored), *steps as u64 * state, "N = {steps}: stored states");
+        assert!([0, plan.bytes(Slot::Partials)].contains(&plan.bytes(Slot::Totals)), "N = {steps}: totals");
         for (slot, bytes) in plan.entries() {
-            if *slot != Slot::Stored {
+            // Sums over many dispatches have a second level.
+            if ![Slot::Stored, Slot::Totals].contains(slot) {
                 assert_eq!(*bytes, plans[0].1.bytes(*slot), "N = {steps}: {slot:?} grew with the steps");
             }
         }
@@ -79,12 +81,12 @@ fn every_byte_on_the_device_is_in_the_plan() {
         (field(2, &[150], Activation::Tanh, false), 3),
         (field(1, &[1, 1], Activation::Sin, false), 1000),
     ] {
-        for adjoint in Method::Euler.adjoints().iter().copied() {
-            let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(Method::Euler).adjoint(adjoint);
+        for (method, adjoint) in ways(Method::Euler, Method::Strang) {
+            let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint);
             let ode = builder.build(gpu()).expect("a small problem");
             let plan = ode.memory_plan(batch).expect("a small problem");
             let report = run(&ode, batch);
-            let case = format!("{} {adjoint} batch {batch}", mlp.summary());
+            let case = format!("{} {method} {adjoint} batch {batch}", mlp.summary());
             assert_eq!(report.memory, plan, "{case}: plan");
             assert_eq!(report.allocated_bytes, plan.total_bytes(), "{case}: bytes on the device");
             let sum: u64 = plan.entries().iter().map(|(_, bytes)| bytes).sum();
@@ -110,4 +112,25 @@ fn a_plan_touches_no_device() {
     let batch = usize::try_from(own.caps().max_binding / state / 2).expect("a 64-bit machine");
     let plan = ode.memory_plan(batch).expect("half of the largest binding for a state");
     assert!(plan.total_bytes() > own.caps().max_binding, "the plan of {batch} trajectories is too small: {plan}");
+}
+
+/// The promise of the exact adjoint: the same bytes for 16 steps and for 100 000, of every buffer.
+#[test]
+fn exact_takes_the_same_bytes_for_any_number_of_steps() {
+    for (method, two_words) in [(Method::BlanesMoan4, false), (Method::Strang, true)] {
+        let mut first: Option<MemoryPlan> = None;
+        for steps in [16, 20, 100, 1000, 100_000] {
+            let grid = TimeGrid::uniform(0.0, 1.0, steps).expect("a valid grid");
+            let options = costate::AdjointOptions { two_words, ..costate::AdjointOptions::default() };
+            let builder = NeuralOde::builder(field(2, &[8], Activation::Tanh, false), grid).method(method);
+            let ode = builder.adjoint(Adjoint::Exact).adjoint_options(options).build(gpu()).expect("a small problem");
+            let plan = ode.memory_plan(70).expect("a small problem");
+            if steps <= 1000 {
+                let report = run(&ode, 70);
+                assert_eq!(report.allocated_bytes, plan.total_bytes(), "{method}, N = {steps}: bytes on the device");
+            }
+            let first = first.get_or_insert_with(|| plan.clone());
+            assert_eq!(*first, plan, "{method}: memory changed between N = 16 and N = {steps}");
+        }
+    }
 }

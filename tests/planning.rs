@@ -32,9 +32,21 @@ impl Problem {
     }
 }
 
+impl Problem {
+    /// Steps, or updates of a pair.
+    fn entries(&self) -> u64 {
+        let steps = (self.steps * self.saves) as u64;
+        let save_at: Vec<f64> = (1..=self.saves).map(|i| i as f64).collect();
+        let grid = TimeGrid::with_steps(0.0, &save_at, self.saves as f64, self.steps).expect("a valid grid");
+        self.method.pair().map_or(steps, |pair| pair.updates(&grid, None).count() as u64)
+    }
+}
+
 fn problems() -> impl Strategy<Value = Problem> {
     let shape = (1_usize..200, prop::collection::vec(1_usize..300, 0..4), any::<bool>());
-    let way = (prop::sample::select(&Method::RUNGE_KUTTA[..]), prop::sample::select(Method::Euler.adjoints()));
+    let all = Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR);
+    let ways: Vec<(Method, Adjoint)> = all.flat_map(|m| m.adjoints().iter().map(move |a| (m, *a))).collect();
+    let way = prop::sample::select(ways);
     let size = (1_usize..50, 1_usize..50, prop_oneof![1_usize..200, 1_usize..2_000_000]);
     (shape, way, size).prop_map(|((dim, hidden, time_input), (method, adjoint), (steps, saves, batch))| Problem {
         dim,
@@ -82,17 +94,23 @@ proptest! {
                     prop_assert!(bound, "{:?} of {} bytes cannot be bound as one", slot, bytes);
                 }
                 let state = plan.bytes(Slot::State);
+                // Both copies of a pair.
+                let copies = if problem.method.pair().is_some() { 2 } else { 1 };
+                let state = state / copies;
                 prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
                 prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);
-                let steps = (problem.steps * problem.saves) as u64;
-                let root = (1..=steps).find(|k| k * k >= steps).unwrap_or(0);
+                let entries = problem.entries();
+                let root = (1..=entries).find(|k| k * k >= entries).unwrap_or(0);
                 let (stored, anchors) = match problem.adjoint {
-                    Adjoint::Stored => (steps, 0),
-                    Adjoint::Checkpointed => (root, steps.div_ceil(root)),
+                    Adjoint::Stored => (entries, 0),
+                    Adjoint::Checkpointed => (root, entries.div_ceil(root)),
+                    // What one dispatch takes, for pairs: a constant.
+                    _ if copies == 2 => (plan.bytes(Slot::Stored) / state, 0),
                     _ => (0, 0),
                 };
+                prop_assert!(stored <= 64 || problem.adjoint.is_exact(), "a dispatch of {} updates", stored);
                 prop_assert_eq!(plan.bytes(Slot::Stored), stored * state);
-                prop_assert_eq!(plan.bytes(Slot::Anchors), anchors * state);
+                prop_assert_eq!(plan.bytes(Slot::Anchors), anchors * state * copies);
             }
             Err(Error::LimitExceeded { what, needed, limit, adapter, remedy }) => {
                 let number = |text: &str| text.split(' ').next().and_then(|n| n.parse::<u64>().ok());

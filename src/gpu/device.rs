@@ -29,6 +29,8 @@ struct Shared {
     driver: String,
     checked: bool,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
+    /// Kernels that were tested whether they repeat another kernel's bits.
+    repeats: Mutex<HashMap<Kernel, bool>>,
     lost: Arc<OnceLock<String>>,
     uncaptured: Arc<Mutex<Option<String>>>,
 }
@@ -73,7 +75,8 @@ impl Gpu {
         let driver = adapter::driver(&info);
         let pipelines = Mutex::default();
         let checked = request.checked;
-        let shared = Shared { device, queue, driver, checked, pipelines, lost, uncaptured };
+        let repeats = Mutex::default();
+        let shared = Shared { device, queue, driver, checked, pipelines, repeats, lost, uncaptured };
         Ok(Self { shared: Arc::new(shared), caps: Arc::new(caps) })
     }
 
@@ -148,6 +151,16 @@ impl Gpu {
         tracing::debug!(kernel = kernel.name(), seconds = start.elapsed().as_secs_f64(), "pipeline compiled");
         pipelines.insert(kernel.clone(), pipeline.clone());
         Ok(pipeline)
+    }
+
+    /// What a test has found about a kernel, if there was one.
+    pub(crate) fn repeats(&self, kernel: &Kernel) -> Option<bool> {
+        self.shared.repeats.lock().unwrap_or_else(PoisonError::into_inner).get(kernel).copied()
+    }
+
+    /// Keeps what a test has found about a kernel, for all users of the device.
+    pub(crate) fn set_repeats(&self, kernel: Kernel, found: bool) {
+        self.shared.repeats.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel, found);
     }
 
     /// Waits for everything submitted so far, or for one submission.

@@ -4,6 +4,8 @@ mod adapter;
 mod arena;
 mod device;
 mod execute;
+#[cfg(test)]
+mod fixed_tests;
 mod pipeline;
 mod readback;
 

@@ -11,7 +11,7 @@ mod tests;
 use std::fmt::Write as _;
 
 use crate::model::Mlp;
-use crate::plan::{FieldLayout, Kernel, Lane, Packed, PairKernel, StepKernel, Words};
+use crate::plan::{FieldLayout, Kernel, Lane, Packed, PairKernel, Sources, StepKernel, Words};
 use crate::solver::Adjoint;
 use mlp::MlpText;
 
@@ -54,6 +54,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
             let header = format!("const WORKGROUP: u32 = {workgroup}u;\n");
             (vec![header, shader!("outer_product").into(), outer::outer_block()], vec![Read, Read, ReadWrite])
         }
+        Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
         Kernel::LossPartials => folded(&[shader!("loss_partials")], &[Read, Read, ReadWrite]),
@@ -142,14 +143,21 @@ fn pair_walk(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     let body = MlpText::new(&layout, pair.field.dim(), pair.field.time_input(), pair.lane).forward();
     let mut files = step_files(&pair.field, pair.stages, pair.lane, &layout, shader!("entry_update"));
     files.extend([body, shader!("observe").into(), shader!("pair_walk").into()]);
-    files.extend(conversions(pair.words).into_iter().map(String::from));
-    if pair.words == Words::Float {
+    pair_arithmetic(pair.words, &mut files, &mut bindings);
+    (files, bindings)
+}
+
+/// The arithmetic of the pair, with the binding of its log as the last one.
+fn pair_arithmetic(words: Words, files: &mut Vec<String>, bindings: &mut Vec<Access>) {
+    files.extend(conversions(words).into_iter().map(String::from));
+    if words == Words::Float {
         files.push(shader!("pair_float").into());
     } else {
-        bindings.push(ReadWrite);
+        let number = bindings.len();
+        files.push(format!("@group(0) @binding({number}) var<storage, read_write> bit_log: array<u32>;\n"));
+        bindings.push(Access::ReadWrite);
         files.extend([shader!("pair_log"), shader!("pair_fixed")].map(String::from));
     }
-    (files, bindings)
 }
 
 fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
@@ -158,7 +166,19 @@ fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     let body = MlpText::new(&layout, pair.field.dim(), pair.field.time_input(), pair.lane).reverse();
     let mut files = step_files(&pair.field, pair.stages, pair.lane, &layout, shader!("entry_update"));
     files.extend([body, shader!("pull_back").into(), shader!("pair_reverse").into()]);
-    (files, vec![Read, Uniform, ReadWrite, Read, ReadWrite, ReadWrite, Read, Read])
+    let mut bindings = vec![Read, Uniform, ReadWrite, Read, ReadWrite, ReadWrite, Read];
+    match pair.sources {
+        Sources::Stored => {
+            bindings.push(Read);
+            files.push(shader!("source_stored").into());
+        }
+        Sources::Walked => {
+            bindings.push(ReadWrite);
+            files.push(shader!("source_walked").into());
+            pair_arithmetic(pair.words, &mut files, &mut bindings);
+        }
+    }
+    (files, bindings)
 }
 
 /// What the kernels that walk a track share, in front: constants, schedule, activations, stages.

@@ -14,8 +14,8 @@ use super::*;
 use crate::model::{Activation, Mlp};
 use crate::plan::{
     CALL_WORDS, CertificateCall, CountCall, DriftCall, FinishCall, GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT,
-    OptimizerCall, OuterCall, PairKernel, ReduceCall, StartCall, StepCall, Track, Trips, WINDOW, WeightFetch, Words,
-    write_window,
+    OptimizerCall, OuterCall, PairKernel, ReduceCall, Sources, StartCall, StepCall, Track, Trips, WINDOW, WeightFetch,
+    Words, write_window,
 };
 use crate::solver::{Method, TimeGrid};
 
@@ -71,7 +71,9 @@ fn pair_kernels() -> Vec<PairKernel> {
                 (field(130, &[9], Activation::Tanh, true), 1),
                 (field(129, &[300, 128], Activation::Silu, true), 2),
             ] {
-                kernels.push(PairKernel { field: mlp, stages, lane, words });
+                for sources in [Sources::Stored, Sources::Walked] {
+                    kernels.push(PairKernel { field: mlp.clone(), stages, lane, words, sources });
+                }
             }
         }
     }
@@ -87,6 +89,7 @@ fn kernels() -> Vec<Kernel> {
         Kernel::PackWeights,
         Kernel::OuterProduct(8),
         Kernel::OuterProduct(64),
+        Kernel::Accumulate,
         Kernel::Reduce,
         Kernel::LossPartials,
         Kernel::LossFinish,
@@ -106,10 +109,12 @@ fn kernels() -> Vec<Kernel> {
         }
     }
     for pair in pair_kernels() {
-        if pair.words == Words::Float {
+        if pair.words == Words::Float || pair.sources == Sources::Walked {
             all.push(Kernel::PairReverse(pair.clone()));
         }
-        all.push(Kernel::PairWalk(pair));
+        if pair.sources == Sources::Stored {
+            all.push(Kernel::PairWalk(pair));
+        }
     }
     all
 }
@@ -122,7 +127,7 @@ fn call_bytes(kernel: &Kernel) -> usize {
         }
         Kernel::FixedStart(_) => size_of::<StartCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
-        Kernel::PackWeights | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials => size_of::<LossCall>(),
@@ -141,7 +146,8 @@ fn case(kernel: &Kernel) -> String {
         }
         Kernel::PairWalk(p) | Kernel::PairReverse(p) => {
             let (stages, lane) = (p.stages, p.lane);
-            format!("{} of {}, {stages} stages, {lane:?}, {:?}", kernel.name(), p.field.summary(), p.words)
+            let name = kernel.name();
+            format!("{name} of {}, {stages} stages, {lane:?}, {:?}, {:?}", p.field.summary(), p.words, p.sources)
         }
         Kernel::FixedStart(words) | Kernel::CertificateFixed(words) => format!("{} of {words:?}", kernel.name()),
         _ => kernel.name().to_owned(),

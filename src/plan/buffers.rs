@@ -32,7 +32,8 @@ pub enum Slot {
     /// through, `[segment, dim, stride]`. With the stored adjoint that segment is the whole grid; where a pair walks back
     /// it is what one dispatch takes.
     Stored,
-    /// Checkpointed adjoint only: the state before every segment, `[segments, dim, stride]`.
+    /// States kept on the way, `[anchors, planes, dim, stride]`: with the checkpointed adjoint as many as it has segments or
+    /// was told, with anchored backsolve one less, since x(t1) is at hand.
     Anchors,
     /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
     Scratch,
@@ -40,6 +41,9 @@ pub enum Slot {
     Blocks,
     /// Parameter-gradient partials, `[slices, P]`.
     Partials,
+    /// Partials of earlier dispatches, `[slices, P]`; with the stored and checkpointed adjoints only if there are so many
+    /// that one sum over them would lose digits.
+    Totals,
     /// Intermediate sums of reductions.
     Sums,
     /// Intermediate sums of reductions, second level.
@@ -62,7 +66,7 @@ pub enum Slot {
 
 /// Every byte that a run keeps on the device, known before anything is allocated.
 ///
-/// Only [`Slot::Stored`] and [`Slot::Anchors`] depend on the number of steps, and with [`Adjoint::Stored`](crate::Adjoint),
+/// Only [`Slot::Stored`] and [`Slot::Anchors`] grow with the number of steps, and with [`Adjoint::Stored`](crate::Adjoint),
 /// `Checkpointed` and anchored `Backsolve` alone.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct MemoryPlan {

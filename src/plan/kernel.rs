@@ -63,6 +63,17 @@ pub(crate) struct PairKernel {
     pub stages: u32,
     pub lane: Lane,
     pub words: Words,
+    /// Where `pair_reverse` has the sources of the updates from.
+    pub sources: Sources,
+}
+
+/// Where the adjoint of a pair has the sources of the updates from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sources {
+    /// `pair_walk` has left them in a buffer.
+    Stored,
+    /// The kernel of the adjoint walks back itself.
+    Walked,
 }
 
 /// A compute kernel, by the name of its file in `shaders/`.
@@ -71,13 +82,14 @@ pub(crate) enum Kernel {
     StepForward(StepKernel),
     StepReverse(StepKernel),
     PairWalk(PairKernel),
-    /// The words do not matter: the sources come as f32.
+    /// With stored sources the words do not matter: those come as f32.
     PairReverse(PairKernel),
     FixedStart(Words),
     CertificateFixed(Words),
     PackWeights,
     /// With its workgroup size: one subgroup on CPUs.
     OuterProduct(u32),
+    Accumulate,
     Reduce,
     LossPartials,
     LossFinish,
@@ -101,6 +113,7 @@ impl Kernel {
             Self::CertificateFixed(_) => "certificate_fixed",
             Self::PackWeights => "pack_weights",
             Self::OuterProduct(_) => "outer_product",
+            Self::Accumulate => "accumulate",
             Self::Reduce => "reduce",
             Self::LossPartials => "loss_partials",
             Self::LossFinish => "loss_finish",
@@ -231,6 +244,8 @@ pub(crate) struct CertificateCall {
     pub copies: u32,
     /// Fixed point: bits below the point.
     pub fraction: u32,
+    /// Fixed point: 1 if failed trajectories must come back too.
+    pub failed: u32,
 }
 
 /// Numbers of `drift_partials`.

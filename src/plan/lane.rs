@@ -77,8 +77,8 @@ impl Trips {
         let kick = looped(components, looped(u64::from(stages), 0));
         // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
         let forward_step = single.forward_step + kick + 9 * whole;
-        // A pair walks back in the kernel that it walks forward in.
-        let reverse_step = (single.reverse_step + 3 * whole).max(forward_step);
-        Self { forward_step, reverse_step, fixed: single.fixed + 8 * whole + 8 }
+        // The adjoint, which may walk back itself; or else the kernel of the way forward does.
+        let reverse_step = (single.reverse_step + kick + 7 * whole).max(forward_step);
+        Self { forward_step, reverse_step, fixed: single.fixed + 12 * whole + 16 }
     }
 }

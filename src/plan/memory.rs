@@ -8,10 +8,9 @@ use super::schedule::schedule_bytes;
 use super::shape::{Shape, Spec, Unit, limit};
 use super::solve::{DRIFT_COLUMNS, LOSS_COLUMNS, summary};
 use crate::error::Result;
-use crate::solver::Adjoint;
 
 /// Every buffer of a pass. With an adjoint the loss buffers are there too: their size does not depend on the steps.
-pub(super) fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
+pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPlan {
     let mut memory = MemoryPlan::default();
     let parameters = u64::from(shape.parameters);
     let packed = shape.layout.packed as u64;
@@ -37,6 +36,10 @@ pub(super) fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
     memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
     memory.add(Slot::Partials, shape.slices() * parameters);
+    // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
+    if block.is_some() || !adjoint.keeps_states() {
+        memory.add(Slot::Totals, shape.slices() * parameters);
+    }
     memory.add(Slot::Gradient, parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
     let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };
@@ -44,8 +47,8 @@ pub(super) fn memory(spec: &Spec, shape: &Shape) -> MemoryPlan {
     if spec.method.pair().is_none() && adjoint.keeps_states() {
         memory.add(Slot::Stored, shape.stored * shape.state_values());
     }
-    if adjoint == Adjoint::Checkpointed {
-        memory.add(Slot::Anchors, shape.segments() * shape.kept_values());
+    if shape.keeping.anchors > 0 {
+        memory.add(Slot::Anchors, shape.keeping.anchors * shape.kept_values());
     }
     let window = u64::from(shape.window_slots) * shape.state_values();
     let loss_rows = u64::from(shape.saves).div_ceil(u64::from(shape.window_slots)) * window.div_ceil(PARTIAL_RUN);

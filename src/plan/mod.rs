@@ -1,8 +1,10 @@
 //! Decisions as plain data: buffer sizes, tiles, dispatches, steps per dispatch. No device is needed to make a plan.
 
+mod accumulate;
 mod buffers;
 mod caps;
 mod fold;
+mod keep;
 mod kernel;
 mod lane;
 mod layout;
@@ -11,6 +13,8 @@ mod pair;
 mod passes;
 mod program;
 mod reduce;
+mod replay;
+mod revolve;
 mod schedule;
 mod shape;
 mod solve;

@@ -4,19 +4,44 @@ use std::sync::Arc;
 
 use super::buffers::Slot;
 use super::fold::fold;
-use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, StartCall, StepCall, Words};
+use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, Sources, StartCall, StepCall, Words};
 use super::passes::Tiles;
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
+use super::shape::Arithmetic;
 use super::solve::{Observe, Plan};
 use super::steps::Chunk;
 use super::word;
 use crate::error::Result;
+use crate::solver::Adjoint;
 
 impl Plan {
     /// True if the states of the way back are those that the reverse walk finds, chunk by chunk.
     pub(super) fn reconstructs(&self) -> bool {
         self.spec.adjoint.is_some_and(|a| !a.keeps_states())
+    }
+
+    /// The kernel that would walk back and pull the adjoint back in one, if the states are to come back bit for bit.
+    pub(crate) fn fused_kernel(&self) -> Option<Kernel> {
+        let exact = self.spec.adjoint == Some(Adjoint::Exact);
+        exact.then(|| Kernel::PairReverse(PairKernel { sources: Sources::Walked, ..self.pair_kernel() }))
+    }
+
+    /// Moves the binary point of fixed point; programs made before are those of the old one.
+    pub(crate) fn set_fraction_bits(&mut self, bits: u32) {
+        if let Arithmetic::Fixed { fraction_bits, .. } = &mut self.spec.arithmetic {
+            *fraction_bits = bits;
+        }
+    }
+
+    /// Whether that kernel is used; programs made before are those of the other way.
+    pub(crate) fn set_fused(&mut self, fused: bool) {
+        self.fused = fused;
+    }
+
+    /// True if it is.
+    pub(crate) fn is_fused(&self) -> bool {
+        self.fused
     }
 
     /// Initial states into both copies.
@@ -35,10 +60,16 @@ impl Plan {
         Ok(())
     }
 
-    /// Walks the pair through a segment; keeps the sources if the adjoint keeps states.
-    pub(super) fn pair_forward(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+    /// Walks the pair through a segment, and with `keep` keeps the sources.
+    pub(super) fn pair_forward(
+        &self,
+        program: &mut Program,
+        segment: &[Chunk],
+        observe: Observe,
+        keep: bool,
+    ) -> Result<()> {
         let kernel = Arc::new(Kernel::PairWalk(self.pair_kernel()));
-        let mode = if self.spec.adjoint.is_some_and(|a| a.keeps_states()) { KEEP } else { 0 };
+        let mode = if keep { KEEP } else { 0 };
         for chunk in segment {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
@@ -55,26 +86,32 @@ impl Plan {
         Ok(())
     }
 
-    /// Pulls the adjoint back through a segment, after the pair has walked back through it if it is not stored.
+    /// Pulls the adjoint back through a segment; if the sources are not stored, the pair walks back first, dispatch by
+    /// dispatch, or in the same kernel.
     pub(super) fn pair_reverse(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
         let walk = Arc::new(Kernel::PairWalk(self.pair_kernel()));
-        let pull = Arc::new(Kernel::PairReverse(PairKernel { words: Words::Float, ..self.pair_kernel() }));
+        let pull = Arc::new(Kernel::PairReverse(self.pull_kernel()));
         let lanes = self.shape.lane.trajectories;
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
                 let flops = self.step_flops(chunk, tile.count);
                 let call = self.pair_call(chunk, tile.first)?;
-                if self.reconstructs() && chunk.count > 0 {
-                    let event = self.event(chunk.first + chunk.count)?;
-                    let call = StepCall { mode: BACKWARD | KEEP, event, ..call };
+                let call = StepCall { event: self.event(chunk.first + chunk.count)?, ..call };
+                if self.reconstructs() && !self.fused && chunk.count > 0 {
+                    let call = StepCall { mode: BACKWARD | KEEP, ..call };
                     program.dispatch(walk.clone(), self.walk_bindings(chunk), self.groups(tile.count), &call, flops);
                 }
                 let mut bindings: Vec<Binding> =
                     [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
                 bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
-                bindings.push(self.sources(chunk));
+                if self.fused && self.reconstructs() {
+                    bindings.push(Slot::State.into());
+                    bindings.extend(self.log_binding());
+                } else {
+                    bindings.push(self.sources(chunk));
+                }
                 let call = StepCall { rows: self.shape.rows / lanes, tile: tile.count / lanes, ..call };
                 program.dispatch(pull.clone(), bindings, self.groups(tile.count), &call, 3 * flops);
                 self.outer_product_of(program, chunk, tile.count)?;
@@ -89,7 +126,21 @@ impl Plan {
             stages: self.shape.stages,
             lane: self.shape.lane,
             words: self.spec.arithmetic.words(),
+            sources: Sources::Stored,
         }
+    }
+
+    fn pull_kernel(&self) -> PairKernel {
+        if self.fused && self.reconstructs() {
+            PairKernel { sources: Sources::Walked, ..self.pair_kernel() }
+        } else {
+            PairKernel { words: Words::Float, ..self.pair_kernel() }
+        }
+    }
+
+    /// The log, in fixed point.
+    fn log_binding(&self) -> Option<Binding> {
+        (self.spec.arithmetic.words() != Words::Float).then(|| Slot::BitLog.into())
     }
 
     fn pair_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
@@ -108,9 +159,7 @@ impl Plan {
     fn walk_bindings(&self, chunk: &Chunk) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = [Slot::Weights, Slot::Schedule, Slot::State].map(Binding::from).into();
         bindings.extend([self.observed(chunk), Slot::Status.into(), self.sources(chunk), Slot::Spread.into()]);
-        if self.spec.arithmetic.words() != Words::Float {
-            bindings.push(Slot::BitLog.into());
-        }
+        bindings.extend(self.log_binding());
         bindings
     }
 
@@ -118,7 +167,7 @@ impl Plan {
     fn sources(&self, chunk: &Chunk) -> Binding {
         let bytes = self.shape.state_bytes();
         let kept = self.spec.adjoint.is_some_and(|a| a.keeps_states());
-        let first = if kept { chunk.first as u64 % self.shape.segment } else { 0 };
+        let first = if kept { chunk.first as u64 % self.shape.keeping.segment } else { 0 };
         // A binding may not be empty; without a gradient nothing is written.
         let count = if self.spec.adjoint.is_some() { chunk.count.max(1) as u64 } else { 1 };
         Binding { slot: Slot::Stored, offset: first * bytes, bytes: Some(count.min(self.shape.stored) * bytes) }

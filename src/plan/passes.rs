@@ -5,28 +5,34 @@ use std::sync::Arc;
 use super::buffers::Slot;
 use super::kernel::{Kernel, OuterCall, StepCall, StepKernel};
 use super::program::{Binding, Command, Program};
-use super::reduce::reduce;
 use super::schedule::WINDOW;
+use super::shape::Shape;
 use super::solve::{Observe, Plan};
 use super::steps::{Chunk, chunks};
+use super::track::Track;
 use super::word;
 use crate::error::Result;
 use crate::solver::Adjoint;
 
 impl Plan {
-    /// From the initial states to t1. The checkpointed adjoint keeps the state before each segment on the way.
+    /// From the initial states to t1, keeping on the way what the adjoint asks for.
     pub(crate) fn forward(&self, observe: Observe) -> Result<Program> {
         let mut program = Program::default();
-        let bytes = self.shape.kept_bytes();
         match self.spec.method.pair() {
             Some(_) => self.start_pair(&mut program)?,
-            None => program.copy((Slot::Initial, 0), (Slot::State, 0), bytes),
+            None => program.copy((Slot::Initial, 0), (Slot::State, 0), self.shape.kept_bytes()),
+        }
+        if self.shape.keeping.revolve {
+            self.revolve_forward(&mut program, observe)?;
+            return Ok(program);
         }
         for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
             if self.checkpointed() {
-                program.copy((Slot::State, 0), (Slot::Anchors, number as u64 * bytes), bytes);
+                self.keep(&mut program, number);
+            } else if self.anchored() && number > 0 {
+                self.keep(&mut program, number - 1);
             }
-            self.forward_segment(&mut program, &segment, observe)?;
+            self.forward_segment(&mut program, &segment, observe, self.keeps_states())?;
         }
         Ok(program)
     }
@@ -34,34 +40,66 @@ impl Plan {
     /// From t1 back to the initial states, with the adjoint and the parameter gradient.
     pub(crate) fn reverse(&self) -> Result<Program> {
         let mut program = Program::default();
-        program.clear(Slot::Adjoint);
-        program.clear(Slot::Partials);
-        let bytes = self.shape.kept_bytes();
+        for slot in [Slot::Adjoint, Slot::Partials, Slot::Drift] {
+            program.clear(slot);
+        }
+        if self.shape.keeping.revolve {
+            self.revolve_reverse(&mut program)?;
+            return self.sum_gradient(program);
+        }
         let segments = self.segments(self.shape.reverse_steps);
         let again = self.segments(self.shape.forward_steps);
         for (number, segment) in segments.iter().enumerate().rev() {
-            // The states of the last segment are still there from the forward pass.
-            if self.checkpointed() && number + 1 < segments.len() {
-                program.copy((Slot::Anchors, number as u64 * bytes), (Slot::State, 0), bytes);
-                self.forward_segment(&mut program, &again[number], Observe::Nothing)?;
+            // What the last segment needs is still there from the forward pass.
+            if number + 1 < segments.len() {
+                if self.checkpointed() {
+                    self.restore(&mut program, number);
+                    self.forward_segment(&mut program, &again[number], Observe::Nothing, true)?;
+                } else if self.anchored() {
+                    self.compare(&mut program, self.anchor(number))?;
+                    self.restore(&mut program, number);
+                }
             }
             self.reverse_segment(&mut program, segment)?;
         }
-        let slices = self.shape.slices();
-        let parameters = u64::from(self.shape.parameters);
-        reduce(&mut program, &self.caps, Slot::Partials, slices, parameters, 0, Slot::Gradient, 0)?;
-        Ok(program)
+        self.sum_gradient(program)
     }
 
     fn checkpointed(&self) -> bool {
         self.spec.adjoint == Some(Adjoint::Checkpointed)
     }
 
+    /// True if a reconstruction starts anew at every segment's end.
+    fn anchored(&self) -> bool {
+        self.spec.adjoint == Some(Adjoint::Backsolve) && self.shape.keeping.anchors > 0
+    }
+
+    fn keeps_states(&self) -> bool {
+        self.spec.adjoint.is_some_and(|a| a.keeps_states())
+    }
+
+    /// The state into an anchor's place.
+    pub(super) fn keep(&self, program: &mut Program, place: usize) {
+        let bytes = self.shape.kept_bytes();
+        program.copy((Slot::State, 0), (Slot::Anchors, place as u64 * bytes), bytes);
+    }
+
+    fn anchor(&self, place: usize) -> Binding {
+        let bytes = self.shape.kept_bytes();
+        Binding { slot: Slot::Anchors, offset: place as u64 * bytes, bytes: Some(bytes) }
+    }
+
+    /// The state out of an anchor's place.
+    pub(super) fn restore(&self, program: &mut Program, place: usize) {
+        let bytes = self.shape.kept_bytes();
+        program.copy((Slot::Anchors, place as u64 * bytes), (Slot::State, 0), bytes);
+    }
+
     /// The dispatches of each segment: at most `most` steps in one.
     fn segments(&self, most: u64) -> Vec<Vec<Chunk>> {
-        let segment = self.shape.segment;
+        let segment = self.shape.keeping.segment;
         let mut segments: Vec<Vec<Chunk>> = Vec::new();
-        for chunk in chunks(&self.track, most, segment, self.shape.window_slots) {
+        for chunk in chunks(&self.track, 0..self.track.entries, most, segment, self.shape.window_slots) {
             let number = usize::try_from(chunk.first as u64 / segment).unwrap_or(usize::MAX);
             if number == segments.len() {
                 segments.push(Vec::new());
@@ -71,22 +109,26 @@ impl Plan {
         segments
     }
 
-    /// Advances the state through a segment.
-    fn forward_segment(&self, program: &mut Program, segment: &[Chunk], observe: Observe) -> Result<()> {
+    /// Advances the state through a segment, and with `keep` stores the states on the way.
+    pub(super) fn forward_segment(
+        &self,
+        program: &mut Program,
+        segment: &[Chunk],
+        observe: Observe,
+        keep: bool,
+    ) -> Result<()> {
         if self.spec.method.pair().is_some() {
-            return self.pair_forward(program, segment, observe);
+            return self.pair_forward(program, segment, observe, keep);
         }
-        let kernel = Arc::new(Kernel::StepForward(StepKernel {
-            // Reconstruction is a matter of the way back.
-            adjoint: self.step_kernel().adjoint.filter(|a| *a == Adjoint::Stored),
-            ..self.step_kernel()
-        }));
+        // Reconstruction is a matter of the way back.
+        let adjoint = keep.then_some(Adjoint::Stored);
+        let kernel = Arc::new(Kernel::StepForward(StepKernel { adjoint, ..self.step_kernel() }));
         for chunk in segment {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
                 let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
-                bindings.extend(self.stored(chunk));
+                bindings.extend(self.stored(chunk).filter(|_| keep));
                 let call = StepCall { residual: observe as u32, ..self.step_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
@@ -96,7 +138,7 @@ impl Plan {
     }
 
     /// Walks back through a segment. Mirror of [`Self::forward_segment`].
-    fn reverse_segment(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
+    pub(super) fn reverse_segment(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
         if self.spec.method.pair().is_some() {
             return self.pair_reverse(program, segment);
         }
@@ -187,11 +229,18 @@ impl Plan {
         let bytes = self.shape.state_bytes();
         self.spec.adjoint.filter(|a| a.is_exact()).map(|_| Binding {
             slot: Slot::Stored,
-            offset: chunk.first as u64 % self.shape.segment * bytes,
+            offset: chunk.first as u64 % self.shape.keeping.segment * bytes,
             // A binding may not be empty.
             bytes: Some(chunk.count.max(1) as u64 * bytes),
         })
     }
+}
+
+/// Dispatches of the reverse pass that add to the gradient's partials.
+pub(super) fn additions(track: &Track, shape: &Shape) -> u64 {
+    let chunks = chunks(track, 0..track.entries, shape.reverse_steps, shape.keeping.segment, shape.window_slots);
+    let tiles = u64::from(shape.stride.div_ceil(shape.reverse_tile));
+    chunks.iter().filter(|c| c.count > 0).count() as u64 * tiles
 }
 
 /// A part of the batch.

@@ -5,7 +5,7 @@ use encase::{ShaderType, UniformBuffer};
 use super::kernel::NO_SLOT;
 use super::track::{PackedUpdate, Track};
 use crate::error::{Error, Result};
-use crate::solver::{Method, TimeGrid};
+use crate::solver::{Method, PairScheme, TimeGrid};
 
 /// Entries in one window. The device holds one window at a time, so its memory does not depend on the number of steps.
 pub(crate) const WINDOW: usize = 1024;
@@ -83,8 +83,6 @@ pub(crate) fn schedule_bytes() -> u64 {
 
 /// Writes window `index`: the entries `index * WINDOW ..`, computed in f64 and rounded once.
 pub(crate) fn write_window(method: Method, grid: &TimeGrid, track: &Track, index: usize) -> Result<Vec<u8>> {
-    #[expect(clippy::cast_possible_truncation, reason = "this is the one place where host f64 becomes device f32")]
-    let round = |value: f64| value as f32;
     let tableau = method.tableau();
     let mut schedule = Schedule {
         a: [Coefficient::default(); MAX_STAGES * MAX_STAGES],
@@ -100,7 +98,7 @@ pub(crate) fn write_window(method: Method, grid: &TimeGrid, track: &Track, index
     }
     let first = index * WINDOW;
     if let Some(pair) = method.pair() {
-        let ([alpha, beta], [y, z]) = (pair.blend().map(round), pair.output().map(round));
+        let ([alpha, beta], [y, z]) = (blend(&pair), pair.output().map(round));
         schedule.pair = PairNumbers { alpha, beta, y, z };
         let updates = track.updates.iter().skip(first);
         for (entry, &PackedUpdate { h, t, drift, word }) in schedule.entries.iter_mut().zip(updates) {
@@ -126,9 +124,38 @@ pub(crate) fn write_window(method: Method, grid: &TimeGrid, track: &Track, index
     Ok(bytes.into_inner())
 }
 
+#[expect(clippy::cast_possible_truncation, reason = "this is the one place where host f64 becomes device f32")]
+fn round(value: f64) -> f32 {
+    value as f32
+}
+
+/// The shares of target and source in an update. Those of a blend add up to one in f32 too: a rest of 1e-8 would let the
+/// state grow by as much in every step.
+fn blend(pair: &PairScheme) -> [f32; 2] {
+    let [alpha, beta] = pair.blend().map(round);
+    if beta == 0.0 {
+        return [alpha, beta];
+    }
+    let beta = 1.0 - alpha;
+    [1.0 - beta, beta]
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn shares_add_up_to_one() {
+        for coupling in [0.999, 0.9, 0.7, 0.3, 0.1, 1e-3] {
+            let method = Method::mccallum_foster(Method::Rk4, coupling).expect("a valid coupling");
+            let [alpha, beta] = blend(&method.pair().expect("a method on a pair"));
+            assert_eq!(f64::from(alpha) + f64::from(beta), 1.0, "λ = {coupling}");
+            assert!((f64::from(alpha) - coupling).abs() < 6e-8, "α = {alpha} for λ = {coupling}");
+        }
+        for (method, shares) in [(Method::BlanesMoan4, [1.0, 0.0]), (Method::Alf, [-1.0, 0.0])] {
+            assert_eq!(blend(&method.pair().expect("a method on a pair")), shares, "{method}");
+        }
+    }
 
     #[test]
     fn windows_continue_each_other_and_name_each_observation_once() {

@@ -1,6 +1,7 @@
 //! The sizes of a run: strides, tiles, rows and how many steps one dispatch takes.
 
 use super::caps::Caps;
+use super::keep::Keeping;
 use super::kernel::{Lane, Words};
 use super::lane::{self, STRIDE, Trips};
 use super::layout::FieldLayout;
@@ -9,7 +10,7 @@ use super::track::Track;
 use super::word;
 use crate::error::{Error, Result};
 use crate::model::Mlp;
-use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
 const MAX_EVALUATIONS: u64 = 64;
@@ -112,8 +113,8 @@ pub(crate) struct Shape {
     pub saves: u32,
     /// Entries of the track: steps, or updates of a pair.
     pub entries: u64,
-    /// Entries of one segment: of the part of the track whose states are stored at a time.
-    pub segment: u64,
+    /// What is kept of them.
+    pub keeping: Keeping,
     /// States that [`Slot::Stored`](super::Slot) holds: a segment, or for a pair that walks back one reverse dispatch.
     pub stored: u64,
     /// Planes of the state: one, or two copies of one or two words.
@@ -146,8 +147,8 @@ impl Shape {
         let (dim, saves) = (field.dim() as u64, spec.grid.saves().len() as u64);
         let state_bytes = dim.saturating_mul(stride * 4);
         let limits = Limits { spec, caps, state_bytes, group };
-        let segment = segment(spec, track.entries as u64);
-        let stored_steps = limits.check(segment)?;
+        let keeping = Keeping::new(spec, track.entries as u64);
+        let stored_steps = limits.check(keeping.segment)?;
 
         let trips = match spec.method.pair() {
             Some(_) => Trips::pair(&layout, field.dim(), stages, lane),
@@ -174,14 +175,14 @@ impl Shape {
         let reverse_steps = most_steps(trips.reverse_step)
             .min(caps.scratch_bytes / (unit_bytes * reverse_tile))
             .min(MAX_EVALUATIONS / u64::from(stages))
+            .min(if keeping.revolve { 1 } else { u64::MAX })
             .max(1);
         let pair = spec.method.pair().is_some();
         let stored = match spec.adjoint {
-            Some(adjoint) if adjoint.keeps_states() => segment,
+            Some(adjoint) if adjoint.keeps_states() => keeping.segment,
             Some(_) if pair => reverse_steps,
             _ => 1,
         };
-        let dropped = spec.contraction.map_or(0, |c| track.contractions.len() as u64 * u64::from(c.bits));
         Ok(Self {
             stored,
             planes: match (pair, spec.arithmetic.words()) {
@@ -189,8 +190,8 @@ impl Shape {
                 (true, Words::Float | Words::One) => 2,
                 (true, Words::Two) => 4,
             },
-            // A binding may not be empty.
-            log_words: dropped.div_ceil(32).max(1),
+            // All of them, however few the steps need; a binding may not be empty.
+            log_words: spec.options.log_words.unwrap_or(DEFAULT_LOG_WORDS).max(1).into(),
             lane,
             stages,
             dim,
@@ -199,7 +200,7 @@ impl Shape {
             parameters: word(field.parameter_count() as u64, "parameters")?,
             saves: word(saves, "save times")?,
             entries: track.entries as u64,
-            segment,
+            keeping,
             forward_tile: word(forward_tile, "trajectories")?,
             forward_steps,
             reverse_tile: word(reverse_tile, "trajectories")?,
@@ -212,7 +213,7 @@ impl Shape {
 
     /// Number of segments.
     pub(crate) fn segments(&self) -> u64 {
-        self.entries.div_ceil(self.segment)
+        self.entries.div_ceil(self.keeping.segment)
     }
 
     /// Values of a state-like buffer, `[dim, stride]`.
@@ -264,14 +265,6 @@ fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     let width = spec.field.max_width() as u64;
     limit(caps, "the widest layer", width, MAX_WIDTH, Unit::Units, "use narrower layers")?;
     check_times(&spec.grid, spec.field.time_input())
-}
-
-/// Entries whose states are stored at a time: √N balances them against the anchors.
-fn segment(spec: &Spec, entries: u64) -> u64 {
-    match spec.adjoint {
-        Some(Adjoint::Checkpointed) => entries.isqrt() + u64::from(entries.isqrt().pow(2) < entries),
-        _ => entries,
-    }
 }
 
 /// The limits that depend on the size of the state.

@@ -1,10 +1,12 @@
 //! The programs of one pass: pack the weights, measure the loss, certify. The way there and back is in `passes`.
 
+use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
 use super::kernel::{CertificateCall, CountCall, DriftCall, FinishCall, Kernel, LossCall, Words};
 use super::memory::{check_memory, memory};
+use super::passes::additions;
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
 use super::schedule::write_window;
@@ -12,6 +14,7 @@ use super::shape::{Shape, Spec};
 use super::track::Track;
 use super::word;
 use crate::error::Result;
+use crate::solver::Adjoint;
 
 /// Columns of the loss partials: sum of squares, trajectories that count.
 pub(super) const LOSS_COLUMNS: u64 = 2;
@@ -63,6 +66,11 @@ pub(crate) struct Plan {
     pub track: Track,
     pub shape: Shape,
     pub memory: MemoryPlan,
+    /// Dispatches whose dJ/dθ is summed before it is added to the totals; `None` if there are no totals.
+    pub(super) block: Option<u64>,
+    /// True if the adjoint of a pair walks back itself: one evaluation for the inverse and the adjoint of an update. In
+    /// fixed point only where a test has found that this kernel repeats the bits of the way there.
+    pub(super) fused: bool,
     pub(super) caps: Caps,
 }
 
@@ -71,9 +79,11 @@ impl Plan {
     pub(crate) fn new(spec: Spec, caps: &Caps) -> Result<Self> {
         let track = Track::new(spec.method, &spec.grid, spec.contraction)?;
         let shape = Shape::new(&spec, &track, caps)?;
-        let memory = memory(&spec, &shape);
+        let block = block(additions(&track, &shape));
+        let memory = memory(&spec, &shape, block);
         check_memory(&memory, caps)?;
-        Ok(Self { spec, track, shape, memory, caps: caps.clone() })
+        let fused = spec.adjoint == Some(Adjoint::Reversible);
+        Ok(Self { spec, track, shape, memory, block, fused, caps: caps.clone() })
     }
 
     /// The uniform with the steps of window `index`.
@@ -131,11 +141,24 @@ impl Plan {
         Ok(program)
     }
 
-    /// After the reverse pass: per trajectory |x̂(t0) − x(t0)|, its maximum and sum, and how many trajectories are left.
+    /// After the reverse pass: per trajectory |x̂(t0) − x(t0)|, or if it is larger |x̂ − x| at an anchor, its maximum and sum, and how many trajectories are left.
     /// Not only for adjoints that reconstruct: any of them may meet a non-finite value on the way back.
     pub(crate) fn certificate(&self) -> Result<Program> {
         let mut program = Program::default();
+        self.compare(&mut program, Slot::Initial.into())?;
         let batch = u64::from(self.shape.batch);
+        let rows = batch.div_ceil(PARTIAL_RUN);
+        let bindings = [Slot::Drift, Slot::Spread, Slot::Sums].map(Binding::from).to_vec();
+        let fixed = u32::from(self.spec.arithmetic.words() != Words::Float);
+        let call = DriftCall { count: self.shape.batch, stride: self.shape.stride, fixed };
+        program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);
+        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, DRIFT_MAXIMA, Slot::Summary, summary::DRIFT)?;
+        Ok(program)
+    }
+
+    /// Compares the state that the reverse pass has come to with a known one; the larger of this and earlier distances
+    /// stays.
+    pub(super) fn compare(&self, program: &mut Program, known: Binding) -> Result<()> {
         let call = CertificateCall {
             dim: word(self.shape.dim, "components")?,
             stride: self.shape.stride,
@@ -147,19 +170,14 @@ impl Plan {
                 None => 1,
             },
             fraction: self.spec.arithmetic.fraction_bits(),
+            failed: u32::from(!self.fused),
         };
-        let bindings = [Slot::State, Slot::Initial, Slot::Status, Slot::Drift].map(Binding::from).to_vec();
-        let groups = fold(batch, 64, &self.caps)?;
+        let bindings = vec![Slot::State.into(), known, Slot::Status.into(), Slot::Drift.into()];
+        let groups = fold(self.shape.batch.into(), 64, &self.caps)?;
         let words = self.spec.arithmetic.words();
         let kernel = if words == Words::Float { Kernel::Certificate } else { Kernel::CertificateFixed(words) };
         program.dispatch(kernel, bindings, groups, &call, self.shape.state_values());
-        let rows = batch.div_ceil(PARTIAL_RUN);
-        let bindings = [Slot::Drift, Slot::Spread, Slot::Sums].map(Binding::from).to_vec();
-        let call =
-            DriftCall { count: self.shape.batch, stride: self.shape.stride, fixed: u32::from(words != Words::Float) };
-        program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);
-        reduce(&mut program, &self.caps, Slot::Sums, rows, DRIFT_COLUMNS, DRIFT_MAXIMA, Slot::Summary, summary::DRIFT)?;
-        Ok(program)
+        Ok(())
     }
 
     /// The observations `slot .. slot + slots`.

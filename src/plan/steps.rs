@@ -15,24 +15,30 @@ pub(crate) struct Chunk {
     pub outer_slot: u32,
 }
 
-/// Cuts the track: no chunk has more than `most` entries, crosses a schedule window or a multiple of `segment` entries, or
-/// touches observations of two windows of `window_slots`.
-pub(crate) fn chunks(track: &Track, most: u64, segment: u64, window_slots: u32) -> Vec<Chunk> {
+/// Cuts a part of the track: no chunk has more than `most` entries, crosses a schedule window or a multiple of `segment`
+/// entries, or touches observations of two windows of `window_slots`.
+pub(crate) fn chunks(
+    track: &Track,
+    entries: std::ops::Range<usize>,
+    most: u64,
+    segment: u64,
+    window_slots: u32,
+) -> Vec<Chunk> {
     let most = usize::try_from(most).unwrap_or(usize::MAX);
     let segment = usize::try_from(segment).unwrap_or(usize::MAX).max(1);
     let window_slots = window_slots.max(1) as usize;
     let saves = &track.saves;
     let at_start = saves[0] == 0;
     let mut chunks = Vec::new();
-    let mut first = 0;
+    let mut first = entries.start;
     // A window of one observation cannot hold t0's and that of the first entries: t0 gets a chunk without entries.
     let apart = at_start && window_slots == 1;
-    if apart {
+    if apart && first == 0 && !entries.is_empty() {
         chunks.push(Chunk { first: 0, count: 0, slot_base: 0, outer_slot: 0 });
     }
-    while first < track.entries {
+    while first < entries.end {
         let cut = |length: usize| (first / length + 1).saturating_mul(length);
-        let mut end = first.saturating_add(most).min(cut(WINDOW)).min(cut(segment)).min(track.entries);
+        let mut end = first.saturating_add(most).min(cut(WINDOW)).min(cut(segment)).min(entries.end);
         // Observations of this chunk: those at boundaries in (first, end], and t0's in the first chunk.
         let from = if first == 0 && !apart { 0 } else { saves.partition_point(|&s| s <= first) };
         // Past the last observation the last window stays bound.
@@ -61,7 +67,7 @@ mod tests {
         #[test]
         fn chunks_cover_the_grid_once_and_keep_their_bounds(
             per in 1_usize..40, saves in 1_usize..60, most in 1_u64..3000, window in 1_u32..8, from_start: bool, rest: bool,
-            segment in 1_u64..200,
+            segment in 1_u64..200, part in 0_usize..=100,
         ) {
             let mut times: Vec<f64> = (1..=saves).map(|i| i as f64).collect();
             if from_start {
@@ -70,9 +76,12 @@ mod tests {
             let t1 = saves as f64 + f64::from(u8::from(rest));
             let grid = TimeGrid::with_steps(0.0, &times, t1, per).expect("a valid grid");
             let track = Track::new(Method::Euler, &grid, None).expect("a valid track");
+            // In two parts, either of which may be empty.
+            let middle = track.entries * part / 100;
             let mut next = 0;
             let mut seen = 0;
-            for chunk in chunks(&track, most, segment, window) {
+            let parts = [0..middle, middle..track.entries].map(|part| chunks(&track, part, most, segment, window));
+            for chunk in parts.into_iter().flatten() {
                 prop_assert_eq!(chunk.first, next);
                 prop_assert!((chunk.slot_base as usize) < grid.saves().len(), "an empty window");
                 prop_assert!(chunk.count as u64 <= most);

@@ -7,7 +7,7 @@ use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
 use super::memory::check_memory;
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
-use super::shape::{Arithmetic, Spec, Unit, limit};
+use super::shape::{Spec, Unit, limit};
 use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;
@@ -92,11 +92,9 @@ impl TrainPlan {
         Ok(())
     }
 
-    /// Moves the binary point of fixed point.
-    pub(crate) fn set_fraction_bits(&mut self, bits: u32) -> Result<()> {
-        if let Arithmetic::Fixed { fraction_bits, .. } = &mut self.pass.spec.arithmetic {
-            *fraction_bits = bits;
-        }
+    /// Changes the pass and plans again what follows from it. Buffers keep their sizes.
+    pub(crate) fn replan(&mut self, change: impl FnOnce(&mut Plan)) -> Result<()> {
+        change(&mut self.pass);
         self.plan_body()
     }
 

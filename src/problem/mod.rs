@@ -2,6 +2,7 @@
 
 mod arrays;
 mod outcome;
+mod self_test;
 mod session;
 
 use std::sync::{Mutex, PoisonError};
@@ -16,6 +17,7 @@ use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub(crate) use outcome::read_status;
 pub use outcome::{FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+pub(crate) use self_test::fuse_if_exact;
 use session::{Seed, Session};
 
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.
@@ -52,8 +54,8 @@ pub struct NeuralOde {
     spec: Spec,
     adjoint: Adjoint,
     policy: Policy,
-    /// One session for solves, one for gradients, one for gradients that are done again: the last batch size of each.
-    sessions: Mutex<[Option<Session>; 3]>,
+    /// One session for each purpose, of the last batch size.
+    sessions: Mutex<[Option<Session>; 4]>,
 }
 
 /// What to do about a reconstruction that is off.
@@ -76,6 +78,7 @@ enum Purpose {
     Solve = 0,
     Gradient = 1,
     Again = 2,
+    SolveAgain = 3,
 }
 
 /// Collects the description of a [`NeuralOde`]; made by [`NeuralOde::builder`].
@@ -92,13 +95,13 @@ pub struct NeuralOdeBuilder {
 }
 
 impl NeuralOdeBuilder {
-    /// Sets the solver (default: classic RK4).
+    /// Sets the solver (default: kicks of order 4, [`Method::BlanesMoan4`]).
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
     }
 
-    /// Sets how gradients find the forward states again (default: stored).
+    /// Sets how gradients find the forward states again (default: [`Adjoint::Auto`]).
     pub fn adjoint(mut self, adjoint: Adjoint) -> Self {
         self.adjoint = adjoint;
         self
@@ -204,7 +207,17 @@ impl NeuralOde {
     /// [`Report::status`].
     pub fn solve(&self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         self.check_input(theta, &x0)?;
-        self.with_session(Purpose::Solve, x0.nrows(), |session| session.solve(theta, x0))
+        let solve = |purpose| self.with_session(purpose, x0.nrows(), |session| session.solve(theta, x0));
+        match solve(Purpose::Solve) {
+            Err(Error::OutOfRange { trajectory, time, .. }) if self.policy.redo => {
+                let warning = Warning::RedoneInFloats { trajectory, time };
+                tracing::warn!("{warning}");
+                let mut solution = solve(Purpose::SolveAgain)?;
+                solution.report.warnings.insert(0, warning);
+                Ok(solution)
+            }
+            other => other,
+        }
     }
 
     /// The mean squared error against `targets: [time, batch, dim]` at all save times, and its gradient with respect to
@@ -251,8 +264,21 @@ impl NeuralOde {
         };
         let mut gradient = match self.with_session(Purpose::Gradient, batch, |s| s.gradient(theta, x0, seed)) {
             Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
+            // Floats put such a trajectory into quarantine, and the rest goes on.
+            Err(Error::OutOfRange { trajectory, time, .. }) if redo => {
+                return again(Warning::RedoneInFloats { trajectory, time });
+            }
+            // All may have been lost on the way back; those lost on the way there are lost from checkpoints too.
+            Err(Error::NonFinite { .. }) if redo && self.adjoint == Adjoint::Reversible => {
+                return again(Warning::Redone { drift: f32::INFINITY, tolerance });
+            }
             other => other?,
         };
+        // The certificate leaves out what did not come back at all.
+        let lost = gradient.report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. }));
+        if redo && self.adjoint == Adjoint::Reversible && lost {
+            return again(Warning::Redone { drift: f32::INFINITY, tolerance });
+        }
         let drift = gradient.reconstruction.as_ref().map_or(0.0, |r| r.max_abs);
         if drift <= tolerance {
             return Ok(gradient);
@@ -275,6 +301,7 @@ impl NeuralOde {
         let spec = Spec { batch, ..self.spec.clone() };
         match purpose {
             Purpose::Solve => spec,
+            Purpose::SolveAgain => Spec { arithmetic: Arithmetic::Float, ..spec },
             Purpose::Gradient => Spec { adjoint: Some(self.adjoint), ..spec },
             Purpose::Again => Spec { adjoint: Some(Adjoint::Checkpointed), arithmetic: Arithmetic::Float, ..spec },
         }

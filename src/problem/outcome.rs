@@ -126,14 +126,22 @@ pub enum Warning {
         /// Words that differed.
         words: u64,
     },
+    /// A trajectory left the range of fixed point, even of a wider one, and the batch was done again in floats, a gradient
+    /// from checkpoints.
+    RedoneInFloats {
+        /// The first trajectory that left it.
+        trajectory: usize,
+        /// Time at which it did.
+        time: f64,
+    },
     /// The two copies of a pair have parted.
     CopiesParted {
         /// Their largest distance.
         difference: f32,
         /// The distance beyond which there is a warning.
         limit: f32,
-        /// Words of the contraction log.
-        log_words: u32,
+        /// Words of the contraction log as they were asked for; `None` if more of them would not help.
+        log_words: Option<u32>,
     },
     /// The range of fixed point was too small, and the batch was done again with a wider one.
     Widened {
@@ -159,7 +167,12 @@ impl fmt::Display for Warning {
             ),
             Self::CopiesParted { difference, limit, log_words } => write!(
                 f,
-                "the two copies of the state are {difference:.2e} apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps or more log words than {log_words}"
+                "the two copies of the state are {difference:.2e} apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps{}",
+                log_words.map_or(String::new(), |words| format!(" or more log words than {words}"))
+            ),
+            Self::RedoneInFloats { trajectory, time } => write!(
+                f,
+                "trajectory {trajectory} left the range of fixed point at t = {time}: the batch was done again in floats, from checkpoints"
             ),
             Self::Widened { fraction_bits } => write!(
                 f,
@@ -200,7 +213,8 @@ pub struct Solution {
 }
 
 /// How far the reconstructed initial states are from the given ones: the certificate of a reverse pass that
-/// reconstructs. The gradient can be trusted to about this accuracy times the sensitivity of the field.
+/// reconstructs. Anchors of backsolve are compared like initial states, where the reconstruction of one segment ends and
+/// that of the one before begins; the largest distance counts. The gradient can be trusted to about this accuracy times the sensitivity of the field.
 #[derive(Clone, Debug)]
 pub struct Reconstruction {
     /// Largest `|x̂(t0) − x(t0)|` over the trajectories that went well and their components.

@@ -5,6 +5,7 @@ use std::time::Instant;
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
 
 use super::arrays::{from_device, to_device};
+use super::fuse_if_exact;
 use super::outcome::{
     FieldEvaluations, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning, read_status,
 };
@@ -12,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
 use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, step_of, summary};
-use crate::solver::{Adjoint, FRACTION_BITS, WIDER, range};
+use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
 
 /// The copies of a pair may be this far apart before there is a warning.
 const PARTED: f32 = 1e-2;
@@ -59,7 +60,8 @@ impl Programs {
 
 impl Session {
     pub(super) fn new(gpu: &Gpu, spec: Spec) -> Result<Self> {
-        let plan = Plan::new(spec, gpu.caps())?;
+        let mut plan = Plan::new(spec, gpu.caps())?;
+        fuse_if_exact(gpu, &mut plan)?;
         let arena = Arena::for_plan(gpu, &plan)?;
         let programs = Programs::new(&plan)?;
         Ok(Self { gpu: gpu.clone(), plan, arena, programs })
@@ -82,10 +84,8 @@ impl Session {
     }
 
     fn set_fraction_bits(&mut self, bits: u32) -> Result<()> {
-        if let Arithmetic::Fixed { fraction_bits, .. } = &mut self.plan.spec.arithmetic
-            && *fraction_bits != bits
-        {
-            *fraction_bits = bits;
+        if self.plan.spec.arithmetic.fraction_bits() != bits {
+            self.plan.set_fraction_bits(bits);
             self.programs = Programs::new(&self.plan)?;
         }
         Ok(())
@@ -145,9 +145,12 @@ impl Session {
         self.fit_range(&x0, Some(&seed))?;
         self.upload(theta, x0)?;
         let mut dispatches = self.pass(&seed, false)?;
-        let mut report = self.report(0, start)?;
-        // Words that do not come back say more than a range that was left: such a trajectory must come back too.
+        // Words that do not come back say more than a range that was left.
+        if self.check_words().is_err() && self.unfuse()? {
+            dispatches += self.pass(&seed, false)?;
+        }
         self.check_words()?;
+        let mut report = self.report(0, start)?;
         if self.widen(&mut report, false)? {
             dispatches += self.pass(&seed, false)?;
             report = self.report(0, start)?;
@@ -242,6 +245,18 @@ impl Session {
         Err(Error::NotReversed { words: words as u64, adapter: self.gpu.adapter().to_owned() })
     }
 
+    /// Goes back to separate kernels if the fused one was used: the self-test had not met what the problem has.
+    ///
+    /// True if the run is to be done again.
+    fn unfuse(&mut self) -> Result<bool> {
+        let Some(kernel) = self.plan.fused_kernel().filter(|_| self.plan.is_fused()) else { return Ok(false) };
+        tracing::warn!("the fused kernel does not repeat the bits of the way there: walking back in its own kernel");
+        self.gpu.set_repeats(kernel, false);
+        self.plan.set_fused(false);
+        self.programs = Programs::new(&self.plan)?;
+        Ok(true)
+    }
+
     fn warn(&self, report: &mut Report, warning: Warning) {
         tracing::warn!("{warning}");
         report.warnings.push(warning);
@@ -285,23 +300,12 @@ impl Session {
         let spec = &self.plan.spec;
         let words: Vec<u32> = read(&self.arena, Slot::Status, self.batch() as u64)?;
         let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
-        let evaluations = self.plan.shape.entries * u64::from(self.plan.shape.stages);
-        let reverse = match spec.adjoint {
-            None => 0,
-            Some(Adjoint::Stored) => evaluations,
-            // The last segment need not run again.
-            Some(Adjoint::Checkpointed) => {
-                let shape = &self.plan.shape;
-                let again = (shape.segments() - 1) * shape.segment;
-                evaluations + again * u64::from(shape.stages)
-            }
-            Some(_) => 2 * evaluations,
-        };
+        let [forward, reverse] = self.plan.evaluations();
         let mut report = Report {
             copy_difference: self.copy_difference(&status)?,
             status,
             steps: spec.grid.steps(),
-            field_evaluations: FieldEvaluations { forward: evaluations, reverse },
+            field_evaluations: FieldEvaluations { forward, reverse },
             memory: self.plan.memory.clone(),
             allocated_bytes: self.arena.bytes(),
             dispatches,
@@ -314,8 +318,13 @@ impl Session {
             warnings: Vec::new(),
         };
         if let Some(difference) = report.copy_difference.filter(|d| *d > PARTED) {
-            let log_words =
-                spec.contraction.map_or(0, |_| u32::try_from(self.plan.shape.log_words).unwrap_or(u32::MAX));
+            // More words help where fewer bits than can be are dropped after each step, and the adjoint has a log.
+            let most = spec.contraction.is_some_and(|c| c.bits == Contraction::MOST_BITS);
+            let kicks = spec.method.pair().is_some_and(|p| p.is_additive());
+            let possible = kicks && spec.adjoint != Some(Adjoint::Reversible);
+            let words =
+                spec.options.log_words.unwrap_or(if spec.contraction.is_some() { DEFAULT_LOG_WORDS } else { 0 });
+            let log_words = (possible && !most).then_some(words);
             self.warn(&mut report, Warning::CopiesParted { difference, limit: PARTED, log_words });
         }
         Ok(report)

@@ -18,16 +18,17 @@ pub enum Adjoint {
     /// [`Self::Exact`] where the method is made of kicks, [`Self::Checkpointed`] for Runge–Kutta methods, and for the
     /// published reversible schemes [`Self::Reversible`] with checkpoints as a net: a batch whose reconstruction is off
     /// by more than the tolerance is done again from them, and the report says so.
+    #[default]
     Auto,
     /// Keep the state of every step (of every update, for methods on a pair). Exact; memory grows with their number.
-    #[default]
     Stored,
     /// Keep one state every ⌈√N⌉ steps, and run each segment again, storing its states, before going back through it.
-    /// Exact, since a segment run again gives the same bits; memory grows with √N, for one more forward pass.
+    /// Exact, since a segment run again gives the same bits; memory grows with √N, for one more forward pass. With fewer
+    /// states ([`AdjointOptions::anchors`]) steps run again several times, as seldom as that number allows.
     Checkpointed,
     /// Reconstruct the states by stepping with `−h` from x(t1). Memory does not grow with the number of steps, but the
     /// reconstruction drifts as `O(h^r)` with the tableau's reversal order r, and on a field that contracts at rate μ
-    /// rounding grows as `e^{μ(t1−t0)}`: look at the reported reconstruction error.
+    /// rounding grows as `e^{μ(t1−t0)}`: look at the reported reconstruction error, and set [`AdjointOptions::anchors`].
     Backsolve,
     /// Take back every update of a reversible scheme in f32. Exact but for rounding, which grows as `e^{μ(t1−t0)}` on a
     /// contracting field, in this scheme as in all others, some of which fail there going forward already.
@@ -120,8 +121,16 @@ pub fn range(fraction_bits: u32) -> f32 {
 /// Details of an adjoint. The defaults are right for standardised data.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct AdjointOptions {
-    /// States kept on the way, for [`Adjoint::Checkpointed`] and [`Adjoint::Backsolve`]: √N segments and no anchors
-    /// unless told otherwise.
+    /// States kept on the way, x(t0) or x(t1) among them, for [`Adjoint::Checkpointed`] and [`Adjoint::Backsolve`]: √N segments and
+    /// no anchors unless told otherwise.
+    ///
+    /// `A ≥ ⌈√N⌉` checkpoints make `A` segments of `⌈N / A⌉` steps, whose states are stored one segment at a time: every
+    /// step but those of the last segment runs twice. With fewer, the states are kept and run from again as binomial
+    /// checkpointing asks (revolve; Griewank & Walther 2000): never more than `A` of them, and the state at hand; a step runs
+    /// up to `r` times there and back, `r` being the least number with `C(A + r, A) ≥ N`. For methods on a pair N counts updates.
+    ///
+    /// Backsolve with `A` anchors reconstructs `A` segments, each from the state kept at its end; one anchor, x(t1), is plain
+    /// backsolve. On a field that contracts at rate μ segments of at most `3 / μ` of time amplify rounding 20-fold at most.
     pub anchors: Option<usize>,
     /// Words of the contraction log per component and trajectory, for methods made of kicks: 4 with
     /// [`Adjoint::Exact`], otherwise 0, which means no contraction. Covers a contraction by `2^(32 words)`.
@@ -132,6 +141,10 @@ pub struct AdjointOptions {
     /// True for a state of two words (64 bits) with [`Adjoint::Exact`]: for very long runs, where the rounding of
     /// 10^5 and more steps adds up.
     pub two_words: bool,
+    /// True to walk back in a kernel of its own with [`Adjoint::Exact`], even where a self-test has found that the kernel
+    /// which walks back and pulls the adjoint back in one repeats the bits of the way there. Slower by an evaluation per
+    /// update; trajectories that failed are compared too.
+    pub separate: bool,
 }
 
 impl AdjointOptions {
@@ -208,8 +221,15 @@ impl AdjointOptions {
             }
         }
         if adjoint != Adjoint::Exact && (self.fraction_bits.is_some() || self.two_words) {
-            let what = if self.two_words { "a state of two words" } else { "fraction bits" };
-            return refuse(what, format!("with the {adjoint} adjoint"), "leave it out, or use the exact adjoint");
+            let (what, value) = match self.fraction_bits {
+                Some(bits) => ("fraction bits", bits.to_string()),
+                None => ("words of the state", "2".to_owned()),
+            };
+            return refuse(
+                what,
+                format!("{value} with the {adjoint} adjoint"),
+                "leave it out, or use the exact adjoint",
+            );
         }
         match self.fraction_bits {
             Some(bits) if !FRACTION_BITS.contains(&bits) => refuse(

@@ -16,6 +16,9 @@ pub struct Contraction {
 }
 
 impl Contraction {
+    /// Most bits that one contraction drops.
+    pub const MOST_BITS: u32 = 8;
+
     /// The contraction of `steps` steps whose log fits `words` 32-bit words per component; none for no words.
     ///
     /// The most bits that fit after every step, or if not even one does, one bit after every `period` steps.
@@ -25,7 +28,7 @@ impl Contraction {
         if room == 0 {
             return None;
         }
-        let bits = [8, 4, 2, 1].into_iter().find(|&m| steps.saturating_mul(m as usize) <= room);
+        let bits = [Self::MOST_BITS, 4, 2, 1].into_iter().find(|&m| steps.saturating_mul(m as usize) <= room);
         Some(match bits {
             Some(bits) => Self { bits, period: 1 },
             None => Self { bits: 1, period: steps.div_ceil(room) },

@@ -32,7 +32,6 @@ pub enum Method {
     /// Order 3, 3 evaluations (Bogacki–Shampine).
     Bosh3,
     /// Order 4, 4 evaluations: the classic method.
-    #[default]
     Rk4,
     /// Order 4, 4 evaluations: the 3/8 rule, which torchdiffeq calls `rk4`.
     Rk4ThreeEighths,
@@ -46,7 +45,8 @@ pub enum Method {
     Yoshida4,
     /// Kicks of order 4, 10 evaluations.
     Suzuki4,
-    /// Kicks of order 4, 12 evaluations, with an error per evaluation below that of [`Method::Rk4`].
+    /// Kicks of order 4, 12 evaluations, with an error per evaluation below that of [`Method::Rk4`]. The default.
+    #[default]
     BlanesMoan4,
     /// Order 2, 1 evaluation: Strang kicks of twice the step under another name.
     ReversibleHeun,

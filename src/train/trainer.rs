@@ -8,7 +8,7 @@ use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::Parameters;
 use crate::plan::{Arithmetic, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, summary};
-use crate::problem::{TrajectoryStatus, Warning, check_finite, read_status};
+use crate::problem::{TrajectoryStatus, Warning, check_finite, fuse_if_exact, read_status};
 use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
@@ -79,6 +79,8 @@ pub struct Trainer {
     arrived: Vec<Record>,
     /// True once the range of fixed point was widened.
     widened: bool,
+    /// First iteration whose walk back has its own kernel, if the fused one was given up.
+    unfused: u64,
     gpu: Gpu,
 }
 
@@ -122,7 +124,9 @@ impl Trainer {
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
         let shape = DataShape { series, times, window };
         #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits above")]
-        let plan = TrainPlan::new(spec, shape, seed as u32, options.kernel(), gpu.caps())?;
+        let mut plan = TrainPlan::new(spec, shape, seed as u32, options.kernel(), gpu.caps())?;
+        fuse_if_exact(gpu, &mut plan.pass)?;
+        plan.replan(|_| ())?;
         let arena = Arena::for_plan(gpu, &plan.pass)?;
         arena.upload(Slot::Theta, theta.as_slice())?;
         let values: Vec<f32> = data.values().iter().copied().collect();
@@ -136,6 +140,7 @@ impl Trainer {
             pending: VecDeque::new(),
             arrived: Vec::new(),
             widened: false,
+            unfused: 0,
             gpu: gpu.clone(),
         })
     }
@@ -212,6 +217,21 @@ impl Trainer {
         &self.plan.pass.spec.grid
     }
 
+    /// The way to the gradient that is taken: [`Adjoint::Auto`] and what the method has decide.
+    #[must_use]
+    pub fn adjoint(&self) -> Adjoint {
+        self.plan.pass.spec.adjoint.unwrap_or(self.options.adjoint)
+    }
+
+    /// Fixed point: bits below the binary point; fewer once the range was widened.
+    #[must_use]
+    pub fn fraction_bits(&self) -> Option<u32> {
+        match self.plan.pass.spec.arithmetic {
+            Arithmetic::Float => None,
+            Arithmetic::Fixed { fraction_bits, .. } => Some(fraction_bits),
+        }
+    }
+
     /// Every byte that the run keeps on the device.
     #[must_use]
     pub fn memory_plan(&self) -> &MemoryPlan {
@@ -260,7 +280,9 @@ impl Trainer {
                 gradient_norm: record[summary::NORM as usize].sqrt(),
             });
             let words = record[summary::DIFFERING];
-            if words > 0.0 {
+            if words > 0.0 && self.plan.pass.is_fused() {
+                self.unfuse()?;
+            } else if words > 0.0 && iteration >= self.unfused {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
                 return Err(Error::NotReversed { words: words as u64, adapter: self.gpu.adapter().to_owned() });
             }
@@ -269,6 +291,16 @@ impl Trainer {
             }
         }
         Ok(())
+    }
+
+    /// From now on the walk back has its own kernel. No update was made of an iteration whose words did not come back.
+    fn unfuse(&mut self) -> Result<()> {
+        tracing::warn!("the fused kernel does not repeat the bits of the way there: walking back in its own kernel");
+        if let Some(kernel) = self.plan.pass.fused_kernel() {
+            self.gpu.set_repeats(kernel, false);
+        }
+        self.unfused = self.iteration;
+        self.plan.replan(|pass| pass.set_fused(false))
     }
 
     /// Widens the range of fixed point, once, if a trajectory of the last iteration has left it. It took no part in that
@@ -284,7 +316,7 @@ impl Trainer {
         if status.iter().any(|s| matches!(s, TrajectoryStatus::OutOfRange { .. })) {
             let fraction_bits = fraction_bits - WIDER;
             tracing::warn!("{}", Warning::Widened { fraction_bits });
-            self.plan.set_fraction_bits(fraction_bits)?;
+            self.plan.replan(|pass| pass.set_fraction_bits(fraction_bits))?;
             self.widened = true;
         }
         Ok(())

@@ -18,8 +18,13 @@ use std::process::Command;
 
 use serde_json::Value;
 
-/// The field and the steps of the fixture from PyTorch.
+/// The field and the steps of the fixture from PyTorch, whatever adjoint is the default.
 const EULER: &str = "[field]\nstate = 2\nhidden = [5, 3]\n[solve]\nmethod = \"euler\"\nt1 = 0.4\nstep = 0.1\n";
+
+/// The same with a method and an adjoint, and more lines for the section `[solve]`.
+fn solving(method: &str, adjoint: &str, lines: &str) -> String {
+    format!("{}adjoint = \"{adjoint}\"\n{lines}\n", EULER.replace("euler", method))
+}
 
 fn fixture(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures").join(name)

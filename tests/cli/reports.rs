@@ -1,9 +1,12 @@
 //! `check`, `bench` and `adapters`: tables, keys and verdicts.
 
+use costate::{Adjoint, Method};
+
 use super::*;
+use crate::runs::write_linear;
 
 const CHECK: &str = "check --config run.toml --batch 3";
-const BENCH: &str = "bench --hidden 5,3 --method euler --steps 4 --repeats 1";
+const BENCH: &str = "bench --hidden 5,3 --method euler --adjoint backsolve --steps 4 --repeats 1";
 
 #[test]
 fn a_check_passes_or_fails_line_by_line() {
@@ -24,6 +27,87 @@ fn a_check_passes_or_fails_line_by_line() {
     assert_eq!(ran.json()["passed"], false);
     let ran = folder.run(CHECK).failed(1, &["reconstruction error"]);
     assert!(ran.stdout.contains("FAIL") && ran.stdout.contains("ok"), "the table shows both: {}", ran.stdout);
+}
+
+#[test]
+fn a_check_compares_every_adjoint_of_the_method() {
+    let folder = Folder::new();
+    let other = "save_at = [-0.1, -0.35]\nt1 = -0.35";
+    for (method, adjoint, lines, time_input) in [
+        ("strang", "exact", "fraction_bits = 17", false),
+        ("blanes_moan4", "stored", "log_words = 1", true),
+        ("alf", "reversible", "", true),
+        ("mccallum_foster:rk4:0.999", "auto", "", true),
+        ("ees27", "backsolve", "", false),
+    ] {
+        let mut text = solving(method, adjoint, lines);
+        if time_input {
+            // Backward in time, with the time as input.
+            text = text.replace("[solve]", "time_input = true\n[solve]").replace("t1 = 0.4", other);
+        }
+        folder.file("run.toml", &text);
+        let report = folder.run(&format!("{CHECK} --json")).succeeded().json();
+        let checks = report["checks"].as_array().unwrap();
+        let value = |name: &str| checks.iter().find(|c| c["check"] == name).map(|c| c["value"].as_f64().unwrap());
+        let method: Method = method.parse().unwrap();
+        for other in method.adjoints().iter().filter(|a| **a != Adjoint::Stored) {
+            assert!(value(&format!("{other} vs stored dJ/dθ")).is_some(), "{method}, {other}: {report}");
+            let drift = value(&format!("{other}: reconstruction error"));
+            assert_eq!(drift.is_some(), !other.keeps_states(), "{method}, {other}: {report}");
+            let words = value(&format!("{other}: words that differ"));
+            assert_eq!(words, (*other == Adjoint::Exact).then_some(0.0), "{method}, {other}: {report}");
+        }
+        let copies = method.pair().is_some_and(|p| p.has_copies());
+        assert_eq!(value("distance of the copies").is_some(), copies, "{method}: {report}");
+    }
+    // On a contracting field the contraction decides the numbers, which the twin has too.
+    let linear = |method: &str, adjoint: &str, rate: f32, times: &str| {
+        write_linear(&folder.path("w.safetensors"), rate);
+        let text = solving(method, adjoint, "").replace("[5, 3]", "[]");
+        folder.file("run.toml", &text.replace("t1 = 0.4\nstep = 0.1", times));
+        folder.run(&format!("{CHECK} --weights w.safetensors"))
+    };
+    linear("strang", "exact", -2.0, "t1 = 2.0\nstep = 0.05").succeeded();
+    // Without one the copies part.
+    let ran = linear("blanes_moan4", "stored", -8.0, "t1 = 4.0\nstep = 0.025").failed(1, &["distance of the copies"]);
+    assert!(ran.stdout.contains("not used"), "other adjoints are shown as such: {}", ran.stdout);
+}
+
+#[test]
+fn a_bench_measures_the_adjoints_that_a_method_has() {
+    let folder = Folder::new();
+    let bench = "bench --hidden 5,3 --steps 4 --repeats 1 --batch 7 --json";
+    let lists = "--method rk4,strang,alf --adjoint auto,backsolve,exact,reversible";
+    let ran = folder.run(&format!("{bench} {lists}")).succeeded();
+    let report = ran.json();
+    let rows = report["results"].as_array().unwrap();
+    let cases: Vec<[&str; 3]> =
+        rows.iter().map(|row| ["method", "adjoint", "phase"].map(|key| row[key].as_str().unwrap())).collect();
+    let expected = [
+        ["rk4", "checkpointed", "forward"],
+        ["rk4", "checkpointed", "gradient"],
+        ["rk4", "backsolve", "gradient"],
+        ["strang", "exact", "forward"],
+        ["strang", "exact", "gradient"],
+        // In floats, where exact is in fixed point.
+        ["strang", "reversible", "forward"],
+        ["strang", "reversible", "gradient"],
+        ["alf", "reversible", "forward"],
+        ["alf", "reversible", "gradient"],
+    ];
+    assert_eq!(cases, expected);
+    let left_out = report["left_out"].as_array().unwrap();
+    let missing: Vec<[&str; 2]> =
+        left_out.iter().map(|row| ["method", "adjoint"].map(|key| row[key].as_str().unwrap())).collect();
+    let expected =
+        [["rk4", "exact"], ["rk4", "reversible"], ["strang", "backsolve"], ["alf", "backsolve"], ["alf", "exact"]];
+    assert_eq!(missing, expected);
+    let notes = ran.stderr.iter().filter(|l| l.starts_with("warning: ") && l.contains("left out")).count();
+    assert_eq!(notes, expected.len(), "each is named: {:?}", ran.stderr);
+    folder
+        .run(&format!("{bench} --method rk4 --adjoint exact"))
+        .failed(2, &["exact with the method rk4", "use stored"]);
+    folder.run(&format!("{bench} --method rk4,alf --adjoint exact")).failed(2, &["--adjoint", "use auto"]);
 }
 
 #[test]
@@ -78,6 +162,7 @@ fn adapters_are_listed_with_the_choice() {
     assert!(report["reason"].as_str().unwrap().contains(name), "the choice has a reason: {report}");
     let table = folder.run(&format!("adapters --adapter {chosen}")).succeeded().stdout;
     assert!(table.contains(name) && table.contains("names it"), "a table for people: {table}");
+    folder.run("adapters --adapter 99999").failed(2, &["99999", "known", name]);
     folder.run("adapters --adapter nosuch").failed(2, &["nosuch", "known", name]);
     let solve = "solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy";
     folder.run(&format!("{solve} --adapter nosuch")).failed(2, &["nosuch", name]);

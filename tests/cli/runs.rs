@@ -89,9 +89,17 @@ fn assert_report(report: &Value, adjoint: &str, evaluations: [u64; 2]) {
     assert!(report["seconds"].as_f64().unwrap() > 0.0, "a run takes time");
 }
 
+/// Weights of dx/dt = rate x in two components.
+pub(crate) fn write_linear(path: &Path, rate: f32) {
+    let field = Mlp::builder(2).build().unwrap();
+    let theta = Parameters::from_flat(&field, vec![rate, 0.0, 0.0, rate, 0.0, 0.0]).unwrap();
+    write_parameters(path, &theta).unwrap();
+}
+
 #[test]
 fn a_solve_is_that_of_pytorch() {
     let folder = Folder::new();
+    folder.file("run.toml", &solving("euler", "stored", ""));
     let report = folder.run(&format!("{SOLVE} --json")).succeeded().json();
     assert_report(&report, "stored", [4, 0]);
     assert!(report["loss"].is_null() && report["reconstruction"].is_null(), "a solve has neither: {report}");
@@ -117,6 +125,7 @@ fn states_come_at_every_save_time() {
 #[test]
 fn a_gradient_is_that_of_pytorch() {
     let folder = Folder::new();
+    folder.file("run.toml", &solving("euler", "stored", ""));
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
     let report = ran.json();
     assert_report(&report, "stored", [4, 4]);
@@ -156,12 +165,126 @@ fn a_reconstruction_is_reported_and_warned_about() {
     let [largest, mean] = ["max_abs", "mean_abs"].map(|key| report["reconstruction"][key].as_f64().unwrap());
     assert!(largest >= mean && mean > 1e-6, "Euler drifts: {report}");
     assert_eq!(report["reconstruction"]["bit_exact"], false);
-    for word in ["warning: ", "1e-6", "checkpointed"] {
-        assert!(ran.stderr.iter().any(|l| l.contains(word)), "'{word}' should be in {:?}", ran.stderr);
-    }
+    assert_warning(&ran, &["reconstructed x(t0)", "1.00e-6", "checkpointed"]);
     folder.file("run.toml", &format!("{EULER}adjoint = \"backsolve\"\nreconstruction_tolerance = 1.0\n"));
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy")).succeeded();
     assert!(ran.stderr.is_empty(), "within the tolerance there is no warning: {:?}", ran.stderr);
+
+    std::fs::remove_file(folder.path("g.safetensors")).unwrap();
+    let strict = "adjoint = \"backsolve\"\nreconstruction_tolerance = 1e-6\non_drift = \"error\"\n";
+    folder.file("run.toml", &format!("{EULER}{strict}"));
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).failed(1, &["x(t0)", "1e-6", "checkpointed"]);
+    assert_eq!((ran.stdout.as_str(), ran.stderr.len()), ("", 1), "one sentence and nothing else: {:?}", ran.stderr);
+    assert!(!folder.path("g.safetensors").exists(), "no gradient is written that cannot be trusted");
+}
+
+/// The one warning on standard error, which is also in the report.
+#[track_caller]
+fn assert_warning(ran: &Ran, words: &[&str]) {
+    let [line] = ran.stderr.as_slice() else { panic!("one line is expected: {:?}", ran.stderr) };
+    let warnings = ran.json()["warnings"].clone();
+    let [warning] = warnings.as_array().unwrap().as_slice() else { panic!("one warning is expected: {warnings}") };
+    let warning = warning.as_str().unwrap();
+    assert_eq!(*line, format!("warning: {warning}"), "the line is the warning of the report");
+    for word in words {
+        assert!(warning.contains(word), "'{word}' should be in '{warning}'");
+    }
+}
+
+#[test]
+fn an_exact_gradient_is_bit_exact_and_says_so() {
+    let folder = Folder::new();
+    let gradient = |method: &str, adjoint: &str, lines: &str| {
+        folder.file("run.toml", &solving(method, adjoint, lines));
+        let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
+        assert!(ran.stderr.is_empty(), "{method}, {adjoint}: nothing to warn about: {:?}", ran.stderr);
+        let report = ran.json();
+        assert_keys(&report, &KEYS);
+        (report, tensor(&folder.path("g.safetensors"), "x0"))
+    };
+    // The same contraction of the copies, in floats.
+    let (stored, want) = gradient("blanes_moan4", "stored", "log_words = 4");
+    assert!(stored["reconstruction"].is_null() && stored["fraction_bits"].is_null(), "floats, kept: {stored}");
+    for (adjoint, lines, bits) in [
+        ("exact", "", 26),
+        ("auto", "", 26),
+        ("exact", "state_words = 1", 26),
+        ("exact", "state_words = 2", 26),
+        ("exact", "fraction_bits = 28", 28),
+    ] {
+        let (report, found) = gradient("blanes_moan4", adjoint, lines);
+        assert_close(lines, &found, &want);
+        let expected = serde_json::json!({"max_abs": 0.0, "mean_abs": 0.0, "bit_exact": true});
+        assert_eq!(report["reconstruction"], expected, "{adjoint}, {lines}: {report}");
+        assert_eq!((&report["adjoint"], &report["fraction_bits"]), (&"exact".into(), &bits.into()), "{lines}");
+        let apart = report["copy_difference"].as_f64().unwrap();
+        assert!(apart > 0.0 && apart < 1e-5, "{adjoint}, {lines}: {report}");
+        assert_eq!(report["warnings"], serde_json::json!([]), "{adjoint}, {lines}: {report}");
+        assert_eq!(report["trajectories"], serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0}));
+    }
+    let text = folder.run(&format!("{GRADIENT} --targets y.npy")).succeeded().stdout;
+    for word in ["bit for bit", "apart at most", "28 fraction bits", "±8"] {
+        assert!(text.contains(word), "'{word}' should be in {text}");
+    }
+    // The states of a solve are those of the forward pass.
+    let solve = folder.run(&format!("{SOLVE} --json")).succeeded().json();
+    assert_eq!((&solve["adjoint"], &solve["fraction_bits"]), (&"exact".into(), &28.into()), "{solve}");
+    assert!(solve["copy_difference"].is_number() && solve["reconstruction"].is_null(), "{solve}");
+}
+
+#[test]
+fn methods_on_a_pair_run_from_a_description() {
+    let folder = Folder::new();
+    for method in ["strang", "yoshida4", "suzuki4", "reversible_heun", "alf", "mccallum_foster:rk4:0.999"] {
+        folder.file("run.toml", &solving(method, "reversible", ""));
+        let report = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded().json();
+        assert_eq!((&report["method"], &report["adjoint"]), (&method.into(), &"reversible".into()), "{report}");
+        let drift = report["reconstruction"]["max_abs"].as_f64().unwrap();
+        assert!(drift < 1e-5, "{method}: rounding only: {report}");
+        assert_eq!(report["copy_difference"].is_null(), method == "alf", "the z of alf is no copy: {report}");
+    }
+    let text = solving("mccallum_foster:rk4:0.5", "auto", "").replace("step = 0.1", "step = 0.01");
+    folder.file("run.toml", &text);
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
+    assert_warning(&ran, &["done again from checkpoints"]);
+    let report = ran.json();
+    assert_eq!(report["adjoint"], "checkpointed", "what was taken in the end: {report}");
+    assert!(report["reconstruction"].is_null(), "nothing is reconstructed: {report}");
+}
+
+#[test]
+fn warnings_of_a_run_are_in_its_report() {
+    let folder = Folder::new();
+    write_linear(&folder.path("w.safetensors"), -8.0);
+    let linear = |adjoint: &str| {
+        let text = solving("blanes_moan4", adjoint, "").replace("[5, 3]", "[]");
+        text.replace("t1 = 0.4\nstep = 0.1", "t1 = 4.0\nstep = 0.025")
+    };
+    folder.file("run.toml", &linear("stored"));
+    for command in [SOLVE.to_owned(), format!("{GRADIENT} --targets y.npy")] {
+        let ran = folder.run(&format!("{command} --json")).succeeded();
+        assert_warning(&ran, &["copies of the state", "apart", "log words"]);
+        assert!(ran.json()["copy_difference"].as_f64().unwrap() > 1e-2, "they have parted: {}", ran.stdout);
+    }
+    folder.file("run.toml", &linear("exact"));
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
+    assert!(ran.stderr.is_empty(), "with a log they are brought together: {:?}", ran.stderr);
+
+    // Two components that grow by e^3.2 leave a range of ±4.
+    write_linear(&folder.path("w.safetensors"), 8.0);
+    write_npy(folder.path("x0.npy"), array![[0.3_f32, 0.0]].view()).unwrap();
+    write_npy(folder.path("y.npy"), Array3::<f32>::ones((1, 1, 2)).view()).unwrap();
+    let growing = {
+        let text = solving("blanes_moan4", "exact", "fraction_bits = 29").replace("[5, 3]", "[]");
+        text.replace("step = 0.1", "step = 0.01")
+    };
+    folder.file("run.toml", &growing);
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
+    assert_warning(&ran, &["fixed-point range", "27 fraction bits"]);
+    assert_eq!(ran.json()["fraction_bits"], 27, "{}", ran.stdout);
+    write_npy(folder.path("x0.npy"), array![[3.5_f32, 0.0]].view()).unwrap();
+    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json"));
+    ran.failed(1, &["trajectory 0", "range ±16", "fewer fraction bits"]);
 }
 
 #[test]
@@ -187,6 +310,7 @@ fn a_bad_trajectory_is_named_and_the_rest_goes_on() {
 #[test]
 fn a_plan_is_shown_without_a_run() {
     let folder = Folder::new();
+    folder.file("run.toml", &solving("euler", "stored", ""));
     let before = folder.entries();
     let solve = folder.run("solve --config run.toml --plan --batch 1000 --json").succeeded().json();
     let gradient = folder.run("gradient --config run.toml --plan --x0 x0.npy --json").succeeded().json();
@@ -195,5 +319,16 @@ fn a_plan_is_shown_without_a_run() {
     assert!(gradient["device_bytes"]["stored"].as_u64().unwrap() >= 4 * 7 * 2 * 4, "4 states are kept: {gradient}");
     let text = folder.run("gradient --config run.toml --plan --batch 7").succeeded().stdout;
     assert!(text.contains("stored") && text.contains("total"), "a table for people: {text}");
+    assert!(solve.get("candidates").is_none(), "a solve has no adjoint: {solve}");
+
+    folder.file("run.toml", &solving("blanes_moan4", "exact", ""));
+    let report = folder.run("gradient --config run.toml --plan --batch 7 --json").succeeded().json();
+    let candidates = report["candidates"].as_array().unwrap();
+    let column = |key: &str| -> Vec<Value> { candidates.iter().map(|c| c[key].clone()).collect() };
+    assert_eq!(column("adjoint"), ["stored", "checkpointed", "reversible", "exact"]);
+    assert_eq!(column("taken"), [false, false, false, true]);
+    assert_eq!(candidates[3]["device_bytes"], report["device_bytes"]["total"], "the one that is taken: {report}");
+    let text = folder.run("gradient --config run.toml --plan --batch 7").succeeded().stdout;
+    assert!(text.contains("* exact") && text.contains("  reversible"), "a line for each: {text}");
     assert_eq!(folder.entries(), before, "nothing is written");
 }

@@ -114,3 +114,52 @@ fn a_hopeless_training_stops_and_keeps_its_weights() {
     let kept = read_parameters(folder.path("out/weights.safetensors"), &field).unwrap();
     assert_eq!(kept, theta, "the weights are the last good ones");
 }
+
+#[test]
+fn a_training_reports_the_pair_that_it_walks() {
+    let folder = folder();
+    let train = |method: &str, adjoint: &str, more: &str| {
+        TRAIN.replace("euler", method).replace("backsolve", adjoint).replace("[data]", &format!("{more}\n[data]"))
+    };
+    folder.file("train.toml", &train("strang", "exact", ""));
+    let ran = folder.run("train train.toml --json").succeeded();
+    let report = ran.json();
+    assert_eq!(report["adjoint"], "exact");
+    let exact = serde_json::json!({"max_abs": 0.0, "mean_abs": 0.0, "bit_exact": true});
+    assert_eq!((&report["reconstruction"], &report["fraction_bits"]), (&exact, &26.into()), "{report}");
+    let apart = report["copy_difference"].as_f64().unwrap();
+    assert!(apart > 0.0 && apart < 1e-2, "copies stay together: {apart}");
+    assert_eq!(report["warnings"], serde_json::json!([]), "nothing to warn about");
+    assert!(report["evaluation_loss"].as_f64().unwrap() < 1.0, "whole series: {}", report["evaluation_loss"]);
+    assert!(!ran.stderr.iter().any(|l| l.contains("WARN") || l.contains("warning")), "{:?}", ran.stderr);
+
+    // Nothing can be done again in a training: it keeps checkpoints at once.
+    folder.file("train.toml", &train("alf", "auto", ""));
+    let report = folder.run("train train.toml --json").succeeded().json();
+    assert_eq!(report["adjoint"], "checkpointed");
+    assert!(report["reconstruction"].is_null() && report["copy_difference"].is_null(), "alf has no copies: {report}");
+    assert!(report["fraction_bits"].is_null(), "floats have no point to place: {report}");
+
+    folder.file("train.toml", &train("strang", "exact", "anchors = 2"));
+    folder.run("train train.toml").failed(2, &["solve.anchors", "2 with the exact"]);
+    folder.file("train.toml", &train("rk4", "checkpointed", "anchors = 7"));
+    folder.run("train train.toml").failed(2, &["solve.anchors", "7 for 6 steps"]);
+    folder.file("train.toml", &train("strang", "exact", "fraction_bits = 29"));
+    folder.file("spiral.csv", &spiral(100.0));
+    folder.run("train train.toml").failed(2, &["solve.fraction_bits", "±4", "data up to 100"]);
+}
+
+#[test]
+fn a_drift_is_warned_about_or_ends_the_training() {
+    let folder = folder();
+    let tight = TRAIN.replace("[data]", "reconstruction_tolerance = 1e-9\n[data]");
+    folder.file("train.toml", &tight);
+    let ran = folder.run("train train.toml --json").succeeded();
+    let warnings = ran.json()["warnings"].to_string();
+    for word in ["iteration 0", "reconstruction_tolerance = 1e-9", "checkpointed"] {
+        assert!(warnings.contains(word), "'{word}' should be in {warnings}");
+    }
+    folder.file("train.toml", &tight.replace("[data]", "on_drift = \"error\"\n[data]").replace("= 60", "= 5000"));
+    let ran = folder.run("train train.toml --json").failed(1, &["iteration 0", "1e-9", "solve.on_drift"]);
+    assert!(ran.json()["iterations"].as_u64().unwrap() < 5000, "it ends early: {}", ran.json()["iterations"]);
+}

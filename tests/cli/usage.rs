@@ -1,5 +1,7 @@
 //! Mistakes: exit code 2, one sentence, nothing on standard output, nothing written.
 
+use costate::{Adjoint, Method};
+
 use super::*;
 
 const SOLVE: &str = "solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy";
@@ -61,6 +63,42 @@ fn arrays_that_do_not_fit_are_refused() {
 }
 
 #[test]
+fn descriptions_that_cannot_be_are_refused() {
+    let folder = Folder::new();
+    let before = folder.entries();
+    for (method, adjoint, lines, words) in [
+        ("rk4", "exact", "", ["solve.adjoint", "exact with the method rk4", "made of kicks"]),
+        ("alf", "exact", "", ["solve.adjoint", "exact with the method alf", "use stored"]),
+        ("mccallum_foster:rk4:1.5", "stored", "", ["method", "1.5", "0 < λ ≤ 1"]),
+        ("strang", "exact", "fraction_bits = 40", ["solve.fraction_bits", "40", "use 16 to 29"]),
+        ("rk4", "stored", "log_words = 2", ["solve.log_words", "2 with the method rk4", "made of kicks"]),
+        ("rk4", "backsolve", "anchors = 5", ["solve.anchors", "5 for 4 steps", "use 1 to 4"]),
+        ("rk4", "stored", "memory = \"much\"", ["memory", "\"much\"", "512 MiB"]),
+        ("strang", "stored", "state_words = 2", ["solve.state_words", "2 with the stored", "exact adjoint"]),
+    ] {
+        folder.file("run.toml", &solving(method, adjoint, lines));
+        for command in [SOLVE.to_owned(), format!("{GRADIENT} --targets y.npy"), "check --config run.toml".to_owned()] {
+            let ran = folder.run(&format!("{command} --json")).failed(2, &words);
+            assert!(ran.stdout.is_empty(), "`{command}` should print nothing: {}", ran.stdout);
+            assert_eq!(ran.stderr.len(), 1, "`{command}` should say one thing: {:?}", ran.stderr);
+        }
+    }
+    // A range that the data do not fit is only known with the data.
+    folder.file("run.toml", &solving("strang", "exact", "fraction_bits = 29"));
+    let ten = ndarray::Array2::from_elem((7, 2), 10.0_f32);
+    let words = ["solve.fraction_bits", "±4 with 29", "data up to 10", "at most 25"];
+    let targets = ten.clone().insert_axis(ndarray::Axis(0));
+    costate::io::write_npy(folder.path("y.npy"), targets.view()).unwrap();
+    folder.run(&format!("{GRADIENT} --targets y.npy")).failed(2, &words);
+    costate::io::write_npy(folder.path("x0.npy"), ten.view()).unwrap();
+    folder.run(SOLVE).failed(2, &words);
+    folder.file("run.toml", &solving("strang", "exact", ""));
+    costate::io::write_npy(folder.path("x0.npy"), ten.mapv(|x| 1e5 * x).view()).unwrap();
+    folder.run(SOLVE).failed(2, &["fixed-point range", "1000000", "checkpointed"]);
+    assert_eq!(folder.entries(), before, "nothing is written");
+}
+
+#[test]
 fn help_helps() {
     let folder = Folder::new();
     let whole = folder.run("--help").succeeded().stdout;
@@ -72,8 +110,14 @@ fn help_helps() {
         }
     }
     let train = folder.run("train --help").succeeded().stdout;
-    for key in ["hidden", "save_at", "reconstruction_tolerance", "window", "learning_rate", "plot_components"] {
+    for key in
+        ["hidden", "save_at", "reconstruction_tolerance", "window", "learning_rate", "plot_components", "on_drift"]
+    {
         assert!(train.contains(key), "the key '{key}' should be in the help of train");
+    }
+    let methods = Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR).map(Method::name);
+    for name in methods.chain(Adjoint::ALL.map(|a| a.name().to_owned())) {
+        assert!(train.split_whitespace().any(|word| word == name), "'{name}' should be in the help of train");
     }
     assert!(folder.run("--version").succeeded().stdout.starts_with("costate "), "the version is told");
 }

@@ -6,7 +6,10 @@
 use std::sync::OnceLock;
 
 use costate::reference::{self, Field, Scheme};
-use costate::{Activation, AdapterRequest, Adjoint, AdjointOptions, Gpu, Init, Method, Mlp, Parameters, TimeGrid};
+use costate::{
+    Activation, AdapterRequest, Adjoint, AdjointOptions, Error, Gpu, Gradient, Init, Method, Mlp, NeuralOde,
+    Parameters, TimeGrid,
+};
 use ndarray::{Array2, Array3, ArrayBase, Data, Dimension};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Uniform};
@@ -136,4 +139,31 @@ pub fn contracting(width: usize, rate: f32, seed: u64) -> Parameters {
 /// A mild random field of the same shape.
 pub fn mild(width: usize, seed: u64) -> Parameters {
     parameters(&field(2, &[width], Activation::Tanh, false), seed)
+}
+
+/// A Runge–Kutta method and a method on a pair, with every way to a gradient that each has.
+pub fn ways(single: Method, pair: Method) -> Vec<(Method, Adjoint)> {
+    [single, pair].into_iter().flat_map(|m| m.adjoints().iter().map(move |a| (m, *a))).collect()
+}
+
+/// A gradient by the exact adjoint with targets at all save times.
+pub fn exact(
+    method: Method,
+    options: AdjointOptions,
+    theta: &Parameters,
+    grid: &TimeGrid,
+    x0: &Array2<f32>,
+    targets: &Array3<f32>,
+) -> Result<Gradient, Error> {
+    let ode = NeuralOde::builder(theta.field().clone(), grid.clone())
+        .method(method)
+        .adjoint(Adjoint::Exact)
+        .adjoint_options(options)
+        .build(gpu())?;
+    ode.loss_and_gradient(theta, x0.view(), targets.view())
+}
+
+/// Words that differ after the reverse pass, as the report says.
+pub fn words_differing(gradient: &Gradient) -> Option<u64> {
+    gradient.reconstruction.as_ref().and_then(|r| r.words_differing)
 }

@@ -152,11 +152,11 @@ pub(crate) struct Bench {
     /// Activation of the hidden layers
     #[arg(long, value_name = "NAME", default_value_t = Activation::Tanh)]
     pub(crate) activation: Activation,
-    /// Solvers
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "rk4")]
+    /// Solvers; `costate train --help` lists them
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_values_t = [Method::default()])]
     pub(crate) method: Vec<Method>,
-    /// Adjoints of the gradient
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "backsolve")]
+    /// Adjoints of the gradient; with several, a method is measured with those that it has
+    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_values_t = [Adjoint::Auto])]
     pub(crate) adjoint: Vec<Adjoint>,
     /// Steps from t = 0 to t = 1
     #[arg(long, value_name = "N", default_value_t = 40, value_parser = at_least_one)]

@@ -12,8 +12,9 @@ mod tests;
 use std::fmt;
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use costate::io::Scale;
-use costate::{Activation, Adjoint, Error, Init, Method, Result};
+use costate::{Activation, Adjoint, Error, Init, Method, RECONSTRUCTION_TOLERANCE, Result};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -87,14 +88,34 @@ pub(crate) struct Solve {
     /// Where the gradient gets the states from.
     #[serde(default)]
     pub(crate) adjoint: Adjoint,
+    /// States kept on the way; checkpointed and backsolve only.
+    pub(crate) anchors: Option<usize>,
+    /// Bytes that a gradient may keep on the device.
+    #[serde(default, deserialize_with = "size")]
+    pub(crate) memory: Option<ByteSize>,
+    /// Words of the contraction log per component; methods made of kicks only.
+    pub(crate) log_words: Option<u32>,
+    /// Bits below the point of a state in fixed point; exact only.
+    pub(crate) fraction_bits: Option<u32>,
+    /// Words of 32 bits per component of a state in fixed point, 1 or 2; exact only.
+    pub(crate) state_words: Option<u32>,
     /// Largest accepted difference between the given and the reconstructed x(t0).
     #[serde(default = "reconstruction_tolerance")]
-    pub(crate) reconstruction_tolerance: f64,
-    // Keys that other adjoints have: known, so that the message can say more than that they are unknown.
-    anchors: Option<toml::Value>,
-    memory: Option<toml::Value>,
-    log_words: Option<toml::Value>,
-    fraction_bits: Option<toml::Value>,
+    pub(crate) reconstruction_tolerance: f32,
+    /// What a larger difference is.
+    #[serde(default)]
+    pub(crate) on_drift: OnDrift,
+}
+
+/// What a reconstruction is that is off by more than the tolerance.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum OnDrift {
+    /// A warning.
+    #[default]
+    Warn,
+    /// The end of the run.
+    Error,
 }
 
 /// `[loss]`
@@ -239,12 +260,15 @@ impl Config {
     }
 }
 
-/// `line 3, column 10: ` for a byte of the text.
+/// `line 3, column 10, key: ` for a byte of the text; the key only if the byte lies behind one.
 fn place(text: &str, byte: usize) -> String {
     let before = text.get(..byte).unwrap_or(text);
     let line = before.matches('\n').count() + 1;
     let column = before.chars().rev().take_while(|&c| c != '\n').count() + 1;
-    format!("line {line}, column {column}: ")
+    // What stands before the value in its line is the key.
+    let start = before.rfind('\n').map_or(0, |end| end + 1);
+    let key = before[start..].split_once('=').map_or(String::new(), |(key, _)| format!(", {}", key.trim()));
+    format!("line {line}, column {column}{key}: ")
 }
 
 fn identity() -> Activation {
@@ -259,8 +283,23 @@ fn report_every() -> usize {
     100
 }
 
-fn reconstruction_tolerance() -> f64 {
-    1e-3
+fn reconstruction_tolerance() -> f32 {
+    RECONSTRUCTION_TOLERANCE
+}
+
+/// A number of bytes, or a text such as `512 MiB`.
+fn size<'de, D: Deserializer<'de>>(deserializer: D) -> std::result::Result<Option<ByteSize>, D::Error> {
+    use serde::de::Error;
+    let value = toml::Value::deserialize(deserializer)?;
+    let size = match &value {
+        toml::Value::Integer(bytes) => u64::try_from(*bytes).ok().map(ByteSize::b),
+        toml::Value::String(text) => text.parse().ok(),
+        _ => None,
+    };
+    // Nothing can be kept in no bytes.
+    size.filter(|s| s.as_u64() > 0).map(Some).ok_or_else(|| {
+        D::Error::custom(format!("{value} is no size; write a number of bytes > 0, or a text such as \"512 MiB\""))
+    })
 }
 
 impl Default for Activations {

@@ -54,10 +54,13 @@ Example:
   costate gradient --config run.toml --weights w.safetensors --x0 x0.npy --targets y.npy --out g.safetensors
 writes tensors named as the weights (net.0.weight, ...), x0 [batch, dim] and loss [1].
 
-The gradient is that of the computed numbers. With adjoint = \"stored\" the state of every step is kept; with adjoint = \
-\"backsolve\" the states are reconstructed by stepping back, in memory that does not grow with the steps: the report \
-then says how far the reconstructed initial states are from the given ones, and more than reconstruction_tolerance is \
-a warning.";
+The gradient is that of the computed numbers. The adjoint of [solve] decides how the states are found again on the way \
+back: kept (stored, checkpointed), stepped back to (backsolve, reversible), or bit for bit in fixed point (exact); \
+`costate train --help` lists methods and adjoints. Where states are reconstructed the report says how far the initial \
+ones are from those given; more than reconstruction_tolerance is a warning, or with on_drift = \"error\" a failed run.
+
+Example, without running: what would each adjoint of the method keep on the device?
+  costate gradient --config run.toml --plan --batch 1000000";
 
 /// `costate train --help`
 pub(crate) const TRAIN: &str = "\
@@ -99,13 +102,19 @@ Keys of a run description (paths are relative to its folder):
   time_input                 true: the time is the last input of layer 0 (false)
 
 [solve]
-  method                     euler midpoint heun ralston bosh3 rk4 rk4_38 dopri5 tsit5 (rk4)
+  method                     the solver; see below
   t0, t1                     start (0) and end, which may be earlier; train has them from the data
   step                       longest step: intervals between save times are split equally; or
   steps                      number of equal steps per interval
   save_at                    save times ([t1]); train has them from the data
-  adjoint                    stored, checkpointed or backsolve (stored)
+  adjoint                    the way to the gradient; see below
+  anchors                    checkpointed, backsolve: states kept on the way, at most one per step
+  log_words                  kicks: words of contraction log per component (4 with exact, else 0, which
+                             means no contraction: the copies of a pair part on contracting fields)
+  fraction_bits              exact: bits below the point, 16 to 29 (26, range ±32; fewer for larger data)
+  state_words                exact: 1, or 2 for runs of 10^5 and more steps (1)
   reconstruction_tolerance   how far reconstructed initial states may be off (1e-3)
+  on_drift                   what more than that is: warn or error (warn)
 
 [loss]
   kind                       mse: mean squared error (mse)
@@ -136,15 +145,39 @@ Keys of a run description (paths are relative to its folder):
 [output]                     train only
   folder                     where results go (runs/ and the name of the description)
   plot                       false: no plots (true)
-  plot_components            the two components of the phase plane ([0, 1])";
+  plot_components            the two components of the phase plane ([0, 1])
+
+Methods:
+  euler midpoint heun ralston bosh3 rk4 rk4_38 dopri5 tsit5
+                             explicit Runge-Kutta: one state; order 1 to 5, cheapest per step
+  ees25 ees27                Runge-Kutta made for backsolve: reversed they are of order 5 and 7
+  strang yoshida4 suzuki4 blanes_moan4
+                             kicks on a pair of states, of order 2 4 4 4: exact gradients in memory that does
+                             not grow with the steps; blanes_moan4 is the most accurate
+  reversible_heun alf        published reversible methods of order 2, one evaluation per step
+  mccallum_foster:<base>:<lambda>
+                             the reversible form of a Runge-Kutta method, mccallum_foster:rk4:0.999
+
+Adjoints:
+  stored                     keeps the states of all steps: exact, the fastest, memory grows with the steps
+  checkpointed               keeps some of them and runs between them again: exact, memory grows with the root
+                             of the steps
+  backsolve                  Runge-Kutta: steps back from the end, memory does not grow, but the states drift
+  reversible                 methods on a pair: takes every update back in floats; rounding grows on
+                             contracting fields
+  exact                      kicks (and mccallum_foster with lambda 1): in fixed point, reversible bit for bit,
+                             memory does not grow
+  auto                       exact for kicks, checkpointed for Runge-Kutta, reversible with checkpoints as a
+                             net for reversible_heun, alf and mccallum_foster (in training checkpointed)";
 
 /// `costate check --help`
 pub(crate) const CHECK: &str = "\
 Hold states and gradients of a run against f64 and finite differences.
 
 Draws random initial states and targets (and weights, if none are given), runs them on the device, and compares: states \
-and gradients with the same computation in f64 on the processor, that with finite differences, the stored adjoint with \
-the reconstructing one, and the reconstructed initial states with the given ones. Each line shows a value, the \
+and gradients with the same computation in f64 on the processor, that with finite differences, every adjoint of the \
+method with the stored one, the reconstructed initial states with the given ones (exact: word for word), and the copies \
+of a pair with each other. Each line shows a value, the \
 tolerance and ok or FAIL; if any line fails the exit code is 1.
 
 Example:
@@ -160,10 +193,11 @@ Runs random weights and states, once to compile the kernels and then --repeats t
 counts. It includes the upload of states and targets and the readback of results, as a caller sees it. A \
 trajectory-step is one step of one trajectory. GFLOP/s count two operations per weight and evaluation of the field, \
 four per weight and vector-Jacobian product, and nothing else. A batch that does not fit the device is left out and \
-named.
+named, and so is an adjoint that one of several methods does not have. A solve has no adjoint and is measured once, \
+and once more in fixed point if the exact adjoint is among those asked for.
 
 Example:
-  costate bench --batch 64,4096 --hidden 64,64 --adjoint stored,backsolve --steps 100 --out bench
+  costate bench --batch 64,4096 --hidden 64,64 --method blanes_moan4 --adjoint stored,exact --out bench
 writes bench/bench.json and bench/throughput.svg too.";
 
 /// `costate adapters --help`

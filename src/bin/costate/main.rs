@@ -79,7 +79,8 @@ fn log_to_stderr(verbose: u8) {
     };
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) if verbose == 0 => filter,
-        _ => EnvFilter::new(level),
+        // Warnings about a run are in its report, and come with that.
+        _ => EnvFilter::new(format!("{level},costate::problem=error,costate::train=error")),
     };
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).without_time();
     // Only a second subscriber could be in the way, and there is none.

@@ -3,6 +3,7 @@
 use std::io::{self, ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
+use bytesize::ByteSize;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
 use costate::{Error, MemoryPlan, Result, Slot};
 use serde::ser::SerializeMap;
@@ -130,14 +131,7 @@ pub(crate) fn slot_name(slot: Slot) -> String {
 
 /// `1.5 MiB`
 pub(crate) fn bytes(count: u64) -> String {
-    const UNITS: [&str; 5] = ["B", "KiB", "MiB", "GiB", "TiB"];
-    let mut value = count as f64;
-    let mut unit = 0;
-    while value >= 1024.0 && unit + 1 < UNITS.len() {
-        value /= 1024.0;
-        unit += 1;
-    }
-    if unit == 0 { format!("{count} B") } else { format!("{value:.1} {}", UNITS[unit]) }
+    ByteSize::b(count).display().iec().to_string()
 }
 
 /// Four significant digits with a prefix: `1.234 M`.

@@ -61,15 +61,16 @@ pub(crate) fn run(global: &Global) -> Result<Outcome> {
     opened.map(|_| Outcome::Done)
 }
 
-/// The index that the library takes for this request.
+/// The index that the library takes for this request: a number in the list, else a part of a name, usable ones first.
 fn choice(found: &[AdapterSummary], wanted: Option<&str>) -> Option<usize> {
-    match wanted {
-        None => found.iter().position(|a| a.preferred),
-        Some(wanted) => wanted.parse().ok().or_else(|| {
-            let wanted = wanted.to_lowercase();
-            found.iter().position(|a| a.name.to_lowercase().contains(&wanted))
-        }),
-    }
+    let Some(wanted) = wanted else { return found.iter().position(|a| a.preferred) };
+    let index = wanted.parse().ok().filter(|index| *index < found.len());
+    index.or_else(|| {
+        let wanted = wanted.to_lowercase();
+        let named = |a: &AdapterSummary| a.name.to_lowercase().contains(&wanted);
+        let usable = found.iter().position(|a| named(a) && a.lacks.is_none());
+        usable.or_else(|| found.iter().position(named))
+    })
 }
 
 fn why(adapter: &AdapterSummary, wanted: Option<&str>) -> String {
@@ -113,4 +114,44 @@ fn row(index: usize, adapter: &AdapterSummary, chosen: bool) -> [String; 9] {
         if min == max { min.to_string() } else { format!("{min} to {max}") },
         adapter.lacks.as_ref().map_or_else(|| "yes".to_owned(), |lack| format!("no, it lacks {lack}")),
     ]
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn adapter(name: &str, lacks: Option<&str>, preferred: bool) -> AdapterSummary {
+        AdapterSummary {
+            name: name.into(),
+            driver: String::new(),
+            backend: String::new(),
+            kind: "other",
+            max_binding_bytes: 0,
+            max_buffer_bytes: 0,
+            workgroup_bytes: 0,
+            subgroup: (1, 1),
+            lacks: lacks.map(str::to_owned),
+            preferred,
+        }
+    }
+
+    #[test]
+    fn the_choice_is_that_of_the_library() {
+        let found = [
+            adapter("RTX 4090", Some("immediates"), false),
+            adapter("rtx 4090", None, false),
+            adapter("llvmpipe, 256 bits", None, true),
+        ];
+        for (wanted, index) in [
+            (None, Some(2)),
+            (Some("0"), Some(0)),
+            (Some("4090"), Some(1)),
+            (Some("256"), Some(2)),
+            (Some("RTX"), Some(1)),
+            (Some("3"), None),
+        ] {
+            assert_eq!(choice(&found, wanted), index, "{wanted:?}");
+        }
+        assert_eq!(choice(&found[..1], Some("rtx")), Some(0), "the only one of this name, usable or not");
+    }
 }

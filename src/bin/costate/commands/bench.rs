@@ -28,13 +28,13 @@ struct Row {
     device_bytes: u64,
 }
 
-/// A measurement that was not made.
+/// A measurement that was not made; one of a method without that adjoint would have no batch and no phase.
 #[derive(Clone, Debug, Serialize)]
 struct LeftOut {
-    batch: usize,
+    batch: Option<usize>,
     method: String,
     adjoint: String,
-    phase: Phase,
+    phase: Option<Phase>,
     reason: String,
 }
 
@@ -51,11 +51,13 @@ struct Results<'a> {
 pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
     let field = Mlp::builder(args.state).hidden(&args.hidden.0, args.activation).build()?;
     TimeGrid::uniform(0.0, 1.0, args.steps)?;
+    let mut left_out = Vec::new();
+    let cases = cases(args, &mut left_out)?;
     let folder = args.out.as_deref().map(output::make_folder).transpose()?;
     let gpu = Gpu::new(&request(global))?;
     let theta = Parameters::init(&field, Init::Torch, 0)?;
-    let (mut results, mut left_out) = (Vec::new(), Vec::new());
-    for (method, adjoint, phase) in cases(args) {
+    let mut results = Vec::new();
+    for (method, adjoint, phase) in cases {
         let case = Case { args, theta: &theta, method, adjoint, phase };
         let grid = TimeGrid::uniform(0.0, 1.0, args.steps)?;
         let ode = NeuralOde::builder(field.clone(), grid).method(method).adjoint(adjoint).build(&gpu)?;
@@ -69,10 +71,10 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
                     let reason = e.to_string();
                     output::warn(&format!("batch {batch} with {method} and {adjoint} is left out: {reason}"));
                     left_out.push(LeftOut {
-                        batch,
+                        batch: Some(batch),
                         method: method.to_string(),
                         adjoint: adjoint.to_string(),
-                        phase,
+                        phase: Some(phase),
                         reason,
                     });
                 }
@@ -92,16 +94,42 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
     Ok(Outcome::Done)
 }
 
-/// What is measured for every batch. A solve has no adjoint: it is measured with the first one only.
-fn cases(args: &Bench) -> Vec<(Method, Adjoint, Phase)> {
+/// What is measured for every batch; adjoints that a method does not have are left out.
+///
+/// A solve has no adjoint: it is measured with the first one, and in fixed point too if the exact one is among them.
+fn cases(args: &Bench, left_out: &mut Vec<LeftOut>) -> Result<Vec<(Method, Adjoint, Phase)>> {
     let mut cases = Vec::new();
+    let single = args.method.len() * args.adjoint.len() == 1;
     for &method in &args.method {
-        for (i, &adjoint) in args.adjoint.iter().enumerate() {
-            let phases = args.phase.iter().filter(|phase| i == 0 || **phase != Phase::Forward);
-            cases.extend(phases.map(|&phase| (method, adjoint, phase)));
+        let mut adjoints: Vec<Adjoint> = Vec::new();
+        for &adjoint in &args.adjoint {
+            match adjoint.resolve(method) {
+                Err(e) if single => return Err(e),
+                Err(e) => {
+                    let (method, adjoint, reason) = (method.to_string(), adjoint.to_string(), e.to_string());
+                    output::warn(&format!("{method} with {adjoint} is left out: {reason}"));
+                    left_out.push(LeftOut { batch: None, method, adjoint, phase: None, reason });
+                }
+                // An automatic one may be another of the list.
+                Ok(adjoint) if adjoints.contains(&adjoint) => {}
+                Ok(adjoint) => adjoints.push(adjoint),
+            }
+        }
+        let is_fixed = |adjoint: &Adjoint| *adjoint == Adjoint::Exact;
+        for (i, adjoint) in adjoints.iter().enumerate() {
+            let new = !adjoints[..i].iter().any(|before| is_fixed(before) == is_fixed(adjoint));
+            let phases = args.phase.iter().filter(|phase| new || **phase != Phase::Forward);
+            cases.extend(phases.map(|&phase| (method, *adjoint, phase)));
         }
     }
-    cases
+    if cases.is_empty() {
+        return Err(Error::Invalid {
+            what: "--adjoint".into(),
+            problem: "no method of the list has any of these".into(),
+            remedy: "use auto, or stored, which every method has".into(),
+        });
+    }
+    Ok(cases)
 }
 
 /// One curve of the benchmark.
@@ -131,6 +159,9 @@ impl Case<'_> {
             })
         };
         let report = call()?;
+        for warning in &report.warnings {
+            output::warn(&format!("batch {batch} with {} and {}: {warning}", self.method, self.adjoint));
+        }
         let mut seconds = (0..self.args.repeats).map(|_| Ok(call()?.seconds)).collect::<Result<Vec<f64>>>()?;
         seconds.sort_unstable_by(f64::total_cmp);
         let median = (seconds[seconds.len() / 2] + seconds[(seconds.len() - 1) / 2]) / 2.0;
@@ -163,6 +194,7 @@ impl Case<'_> {
 /// The name of the curve that a row belongs to.
 fn label(row: &Row) -> String {
     match row.phase {
+        Phase::Forward if row.adjoint == Adjoint::Exact.name() => format!("{}, forward, fixed point", row.method),
         Phase::Forward => format!("{}, forward", row.method),
         Phase::Gradient => format!("{}, gradient, {}", row.method, row.adjoint),
     }

@@ -4,7 +4,7 @@ use costate::io::{read_npy3, write_gradient};
 use costate::{Error, Result};
 
 use super::report::RunReport;
-use super::{Outcome, given, input, planned_batch, problem, show_plan};
+use super::{Outcome, given, input, plan, planned_batch, problem};
 use crate::cli::{Global, Gradient};
 use crate::config::Config;
 use crate::output;
@@ -15,7 +15,7 @@ pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
     if args.problem.plan {
         let batch = planned_batch(&args.problem)?;
         let (gpu, ode) = problem(&config, global)?;
-        return show_plan(global, &gpu, &ode, batch, ode.memory_plan(batch)?);
+        return plan::gradient(&config, &gpu, &ode, batch, global);
     }
     let times = config.grid()?.saves().len();
     let (theta, x0) = input(&config, &args.problem)?;
@@ -35,11 +35,11 @@ pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
     output::check_file(out)?;
     let (gpu, ode) = problem(&config, global)?;
     let gradient = if args.cotangents.is_some() {
-        ode.vjp(&theta, x0.view(), observations.view())?
+        ode.vjp(&theta, x0.view(), observations.view())
     } else {
-        ode.loss_and_gradient(&theta, x0.view(), observations.view())?
+        ode.loss_and_gradient(&theta, x0.view(), observations.view())
     };
+    let gradient = gradient.map_err(|e| config.solve.keyed(e))?;
     write_gradient(out, ode.field(), &gradient.theta, gradient.x0.view(), gradient.loss)?;
-    let report = RunReport::new(&gpu, &ode, &gradient.report, out);
-    report.with_gradient(&gradient, config.solve.reconstruction_tolerance).show(global)
+    RunReport::new(&gpu, &ode, &gradient.report, out).with_gradient(&gradient).show(global)
 }

@@ -4,6 +4,7 @@ pub(crate) mod adapters;
 pub(crate) mod bench;
 pub(crate) mod check;
 pub(crate) mod gradient;
+mod plan;
 mod report;
 pub(crate) mod solve;
 pub(crate) mod train;
@@ -11,13 +12,11 @@ pub(crate) mod train;
 use std::path::Path;
 
 use costate::io::{read_npy2, read_parameters};
-use costate::{AdapterRequest, Error, Gpu, MemoryPlan, NeuralOde, Parameters, Result};
+use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Parameters, Result};
 use ndarray::Array2;
-use serde::Serialize;
 
 use crate::cli::{Global, Problem};
-use crate::config::Config;
-use crate::output::{self, DeviceBytes};
+use crate::config::{Config, OnDrift};
 
 /// How a subcommand ended that did not meet an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,12 +32,22 @@ pub(crate) fn request(global: &Global) -> AdapterRequest {
     AdapterRequest { adapter: global.adapter.clone(), ..AdapterRequest::default() }
 }
 
+/// The problem of a run description.
+fn builder(config: &Config) -> Result<NeuralOdeBuilder> {
+    let solve = &config.solve;
+    Ok(NeuralOde::builder(config.field()?, config.grid()?)
+        .method(solve.method)
+        .adjoint(solve.adjoint)
+        .adjoint_options(solve.adjoint_options())
+        .reconstruction_tolerance(solve.reconstruction_tolerance)
+        .drift_is_error(solve.on_drift == OnDrift::Error))
+}
+
 /// The problem of a run description, on a device.
 fn problem(config: &Config, global: &Global) -> Result<(Gpu, NeuralOde)> {
-    let (field, grid) = (config.field()?, config.grid()?);
+    let builder = builder(config)?;
     let gpu = Gpu::new(&request(global))?;
-    let builder = NeuralOde::builder(field, grid).method(config.solve.method).adjoint(config.solve.adjoint);
-    let ode = builder.build(&gpu)?;
+    let ode = builder.build(&gpu).map_err(|e| config.solve.keyed(e))?;
     Ok((gpu, ode))
 }
 
@@ -70,37 +79,4 @@ fn given<'a>(argument: Option<&'a Path>, name: &str) -> Result<&'a Path> {
 /// Number of trajectories to plan for.
 fn planned_batch(args: &Problem) -> Result<usize> {
     args.batch.map_or_else(|| Ok(read_npy2(given(args.x0.as_deref(), "--x0")?)?.nrows()), Ok)
-}
-
-/// What `--plan` shows.
-#[derive(Serialize)]
-struct PlanReport<'a> {
-    adapter: &'a str,
-    driver: &'a str,
-    method: String,
-    adjoint: String,
-    batch: usize,
-    steps: usize,
-    device_bytes: DeviceBytes,
-}
-
-/// Shows what would be kept on the device.
-fn show_plan(global: &Global, gpu: &Gpu, ode: &NeuralOde, batch: usize, plan: MemoryPlan) -> Result<Outcome> {
-    if global.json {
-        output::print_json(&PlanReport {
-            adapter: gpu.adapter(),
-            driver: gpu.driver(),
-            method: ode.method().to_string(),
-            adjoint: ode.adjoint().to_string(),
-            batch,
-            steps: ode.grid().steps(),
-            device_bytes: DeviceBytes(plan),
-        })?;
-    } else {
-        let rows = plan.entries().iter().map(|(slot, bytes)| (output::slot_name(*slot), *bytes));
-        let rows = rows.chain([("total".to_owned(), plan.total_bytes())]);
-        let rows = rows.map(|(name, bytes)| [name, bytes.to_string(), output::bytes(bytes)]);
-        output::print(&output::table(["buffer", "bytes", ""], 2, rows))?;
-    }
-    Ok(Outcome::Done)
 }

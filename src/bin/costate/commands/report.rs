@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use costate::solver::range;
 use costate::{FieldEvaluations, Gpu, NeuralOde, Report, Result, TrajectoryStatus};
 use serde::Serialize;
 
@@ -27,7 +28,9 @@ pub(super) struct Reconstruction {
 
 impl From<&costate::Reconstruction> for Reconstruction {
     fn from(r: &costate::Reconstruction) -> Self {
-        Self { max_abs: r.max_abs, mean_abs: r.mean_abs, bit_exact: r.max_abs == 0.0 }
+        // Floats have no words to compare.
+        let bit_exact = r.words_differing.map_or(r.max_abs == 0.0, |words| words == 0);
+        Self { max_abs: r.max_abs, mean_abs: r.mean_abs, bit_exact }
     }
 }
 
@@ -42,6 +45,10 @@ pub(super) struct RunReport<'a> {
     field_evaluations: FieldEvaluations,
     loss: Option<f32>,
     reconstruction: Option<Reconstruction>,
+    /// Largest distance of the two copies of a pair.
+    copy_difference: Option<f32>,
+    /// Bits below the point, for states in fixed point.
+    fraction_bits: Option<u32>,
     device_bytes: DeviceBytes,
     trajectories: Trajectories,
     seconds: f64,
@@ -59,26 +66,35 @@ impl<'a> RunReport<'a> {
             adapter: gpu.adapter(),
             driver: gpu.driver(),
             method: ode.method().to_string(),
-            adjoint: ode.adjoint().to_string(),
+            // A solve takes none, but its numbers are those of the forward pass of this one.
+            adjoint: report.adjoint.unwrap_or(ode.adjoint()).to_string(),
             steps: report.steps,
             field_evaluations: report.field_evaluations,
             loss: None,
             reconstruction: None,
+            copy_difference: report.copy_difference,
+            fraction_bits: report.fraction_bits,
             device_bytes: DeviceBytes(report.memory.clone()),
-            trajectories: Trajectories { ok: report.ok(), non_finite: report.non_finite(), overflow: 0 },
+            trajectories: Trajectories {
+                ok: report.ok(),
+                non_finite: report.non_finite(),
+                overflow: report.out_of_range(),
+            },
             seconds: report.seconds,
             out,
-            warnings: bad_trajectory(&report.status).into_iter().collect(),
+            warnings: bad_trajectory(&report.status)
+                .into_iter()
+                .chain(report.warnings.iter().map(ToString::to_string))
+                .collect(),
             status: &report.status,
             times: ode.grid().saves().len(),
         }
     }
 
-    /// Adds loss and certificate of a gradient, with a warning if the certificate is beyond the tolerance.
-    pub(super) fn with_gradient(mut self, gradient: &costate::Gradient, tolerance: f64) -> Self {
+    /// Adds loss and certificate of a gradient.
+    pub(super) fn with_gradient(mut self, gradient: &costate::Gradient) -> Self {
         self.loss = gradient.loss;
         self.reconstruction = gradient.reconstruction.as_ref().map(Into::into);
-        self.warnings.extend(gradient.reconstruction.as_ref().and_then(|r| drift(r.max_abs, tolerance)));
         self
     }
 
@@ -104,7 +120,10 @@ impl<'a> RunReport<'a> {
         let mut lines = vec![
             format!("{} ({})", self.adapter, self.driver),
             format!("method         {}, {} steps, {} save times", self.method, self.steps, self.times),
-            format!("trajectories   {} ok, {} non-finite", self.trajectories.ok, self.trajectories.non_finite),
+            format!(
+                "trajectories   {} ok, {} non-finite, {} overflow",
+                self.trajectories.ok, self.trajectories.non_finite, self.trajectories.overflow
+            ),
             format!("evaluations    {} forward, {} reverse, per trajectory", evaluations.forward, evaluations.reverse),
         ];
         if evaluations.reverse > 0 {
@@ -114,7 +133,17 @@ impl<'a> RunReport<'a> {
             lines.push(format!("loss           {loss:e}"));
         }
         if let Some(r) = &self.reconstruction {
-            lines.push(format!("reconstruction x(t0) off by {:.2e} at most, {:.2e} on average", r.max_abs, r.mean_abs));
+            lines.push(if r.bit_exact {
+                "reconstruction x(t0) is back bit for bit".to_owned()
+            } else {
+                format!("reconstruction x(t0) off by {:.2e} at most, {:.2e} on average", r.max_abs, r.mean_abs)
+            });
+        }
+        if let Some(difference) = self.copy_difference {
+            lines.push(format!("copies         {difference:.2e} apart at most"));
+        }
+        if let Some(bits) = self.fraction_bits {
+            lines.push(format!("fixed point    {bits} fraction bits, range ±{}", range(bits)));
         }
         lines.push(format!("device memory  {}", output::bytes(self.device_bytes.0.total_bytes())));
         lines.push(format!("time           {:.3} s", self.seconds));
@@ -134,6 +163,9 @@ fn bad_trajectory(status: &[TrajectoryStatus]) -> Option<String> {
         TrajectoryStatus::ReverseNonFinite { step, time } => {
             format!("going back in step {step}, which starts at t = {time}")
         }
+        TrajectoryStatus::OutOfRange { step, time } => {
+            format!("in step {step}, which ends at t = {time}, where it leaves the fixed-point range")
+        }
         other => format!("as {other:?}"),
     };
     let count = status.iter().filter(|s| **s != TrajectoryStatus::Ok).count();
@@ -142,16 +174,4 @@ fn bad_trajectory(status: &[TrajectoryStatus]) -> Option<String> {
          takes no part in loss and gradient: use a smaller step or smaller weights",
         status.len()
     ))
-}
-
-/// A warning about a certificate beyond the tolerance; written so that a NaN is beyond any.
-pub(super) fn drift(max_abs: f32, tolerance: f64) -> Option<String> {
-    let within = f64::from(max_abs) <= tolerance;
-    (!within).then(|| {
-        format!(
-            "the reconstructed initial states are off by {max_abs:.2e}, more than reconstruction_tolerance = \
-             {tolerance:e}, and the gradient is wrong by about as much; use adjoint = \"checkpointed\", a smaller step or a \
-             method of higher order"
-        )
-    })
 }

@@ -14,7 +14,7 @@ use ndarray::Axis;
 
 use super::{Outcome, request};
 use crate::cli::{Global, Train};
-use crate::config::Config;
+use crate::config::{Config, OnDrift};
 use crate::output;
 use evaluation::Evaluation;
 use progress::Progress;
@@ -46,7 +46,10 @@ struct Trained {
     theta: Parameters,
     records: Vec<Record>,
     seconds: f64,
-    hopeless: bool,
+    /// Why it ended before its time.
+    stopped: Option<String>,
+    /// Bits below the point, if fixed point had to be widened on the way.
+    widened: Option<u32>,
 }
 
 /// Trains, evaluates and writes the results into the output folder.
@@ -60,40 +63,40 @@ pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
     run.folder = output::make_folder(run.config.output.folder())?;
 
     let gpu = Gpu::new(&request(global))?;
-    let mut trainer = Trainer::new(&gpu, &theta, &data, options.clone())?;
+    let trainer = Trainer::new(&gpu, &theta, &data, options.clone());
+    let mut trainer = trainer.map_err(|e| run.config.solve.keyed(e))?;
     let trained = advance(&mut trainer, &run, &options)?;
     // What has been learned is safe before anything else can go wrong.
     costate::io::write_parameters(run.folder.join("weights.safetensors"), &trained.theta)?;
-    let evaluation = evaluation.run(&gpu, &trained.theta)?;
-    let results = Results::new(&run, &gpu, &trainer, &options, &trained, evaluation.loss);
+    let evaluation = evaluation.run(&gpu, &trained.theta, trainer.grid().steps())?;
+    let results = Results::new(&run, &gpu, &trainer, &options, &trained, &evaluation);
     results.write(&run, &trained, &evaluation)?;
     results.show(global, &run)?;
-    if trained.hopeless {
-        let iterations = HOPELESS.min(trained.records.len());
-        return Ok(Outcome::Failed(format!(
-            "no update could be made in the last {iterations} iterations, since trajectories did not stay finite; use a \
-             smaller step, smaller weights, a lower learning rate, or the stored adjoint"
-        )));
+    if let Some(reason) = trained.stopped {
+        return Ok(Outcome::Failed(reason));
     }
     Ok(Outcome::Done)
 }
 
-/// Trains to the end, or until there is no hope left.
+/// Trains to the end, or until there is no hope left or a reconstruction is off that must not be.
 fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<Trained> {
     let report_every = run.config.training()?.1.report_every;
     let work = options.batch as f64 * trainer.grid().steps() as f64;
     let progress = Progress::new(options.iterations, report_every as u64, work);
     let start = Instant::now();
+    let fraction_bits = trainer.fraction_bits();
     let mut saved = start;
     let mut records: Vec<Record> = Vec::new();
+    let mut drifted = None;
     let mut chunk = 1;
-    while trainer.iteration() < options.iterations && !hopeless(&records, HOPELESS) {
+    while trainer.iteration() < options.iterations && !hopeless(&records, HOPELESS) && drifted.is_none() {
         let submitted = Instant::now();
         trainer.advance(chunk.min(options.iterations - trainer.iteration()))?;
         let slow = submitted.elapsed().as_secs_f64() > LOOK;
         chunk = if slow { (chunk / 2).max(1) } else { (2 * chunk).min(CHUNK) };
         let arrived = trainer.records()?;
         progress.show(&arrived);
+        drifted = drift_error(run, &arrived);
         records.extend(arrived);
         if saved.elapsed().as_secs_f64() > SAVE {
             costate::io::write_parameters(run.folder.join("weights.safetensors"), &trainer.parameters()?)?;
@@ -103,10 +106,26 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
     let arrived = trainer.finish()?;
     progress.show(&arrived);
     progress.end();
+    let drifted = drifted.or_else(|| drift_error(run, &arrived));
     records.extend(arrived);
     let seconds = start.elapsed().as_secs_f64();
-    let hopeless = hopeless(&records, HOPELESS.min(records.len().max(1)));
-    Ok(Trained { theta: trainer.parameters()?, records, seconds, hopeless })
+    let last = HOPELESS.min(records.len());
+    let stopped = drifted.or_else(|| {
+        hopeless(&records, last.max(1)).then(|| {
+            format!(
+                "no update could be made in the last {last} iterations, since trajectories did not stay finite; use a \
+                 smaller step, smaller weights, a lower learning rate, or the stored adjoint"
+            )
+        })
+    });
+    let widened = trainer.fraction_bits().filter(|_| trainer.fraction_bits() != fraction_bits);
+    Ok(Trained { theta: trainer.parameters()?, records, seconds, stopped, widened })
+}
+
+/// Why the run is to end, if a reconstruction is off by more than the tolerance and that is an error.
+fn drift_error(run: &Run, records: &[Record]) -> Option<String> {
+    let drift = results::drifted(records, run.config.solve.reconstruction_tolerance)?;
+    (run.config.solve.on_drift == OnDrift::Error).then(|| format!("{drift}, and solve.on_drift is \"error\""))
 }
 
 /// True if nothing could be learned from the last `iterations`: no trajectory stayed finite, or some failed on the way
@@ -165,7 +184,7 @@ impl Run {
             seed: train.seed,
             method: solve.method,
             adjoint: solve.adjoint,
-            adjoint_options: costate::AdjointOptions::default(),
+            adjoint_options: solve.adjoint_options(),
             steps: match (solve.step, solve.steps) {
                 (Some(step), _) => Steps::Step(step),
                 (None, steps) => Steps::PerInterval(steps.unwrap_or(1)),

@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use costate::io::Series;
+use costate::solver::DEFAULT_LOG_WORDS;
 use costate::train::{Optimizer, Schedule};
-use costate::{Error, Mlp, Result, TimeGrid};
+use costate::{Adjoint, AdjointOptions, Error, Mlp, Result, TimeGrid};
 use ndarray::{Axis, Slice};
 
 use super::{Activations, Config, Data, OptimiserName, Output, ScheduleName, Solve, Train};
@@ -129,6 +130,40 @@ impl Data {
 }
 
 impl Solve {
+    /// The details of the adjoint.
+    pub(crate) fn adjoint_options(&self) -> AdjointOptions {
+        AdjointOptions {
+            anchors: self.anchors,
+            log_words: self.log_words,
+            fraction_bits: self.fraction_bits,
+            two_words: self.state_words == Some(2),
+            ..AdjointOptions::default()
+        }
+    }
+
+    /// Those details that another adjoint of the method has too, such that the forward pass computes the same numbers
+    /// where it can: the reversible adjoint cannot have the contraction.
+    pub(crate) fn options_for(&self, other: Adjoint) -> AdjointOptions {
+        let options = self.adjoint_options();
+        if self.adjoint.resolve(self.method).is_ok_and(|own| own == other) {
+            return options;
+        }
+        AdjointOptions {
+            anchors: options.anchors.filter(|_| matches!(other, Adjoint::Checkpointed | Adjoint::Backsolve)),
+            log_words: if other == Adjoint::Reversible { None } else { self.log_words_used() },
+            fraction_bits: options.fraction_bits.filter(|_| other == Adjoint::Exact),
+            two_words: options.two_words && other == Adjoint::Exact,
+            ..options
+        }
+    }
+
+    /// Words of the contraction log, the default included; none if the method has no contraction.
+    pub(crate) fn log_words_used(&self) -> Option<u32> {
+        let exact = self.adjoint.resolve(self.method).is_ok_and(|own| own == Adjoint::Exact);
+        let words = self.log_words.or(exact.then_some(DEFAULT_LOG_WORDS)).unwrap_or(0);
+        self.method.pair().filter(|p| p.is_additive()).map(|_| words)
+    }
+
     pub(super) fn grid(&self, t0: f64, save_at: &[f64], t1: f64) -> Result<TimeGrid> {
         match (self.step, self.steps) {
             (Some(step), None) => TimeGrid::with_step(t0, save_at, t1, step),

@@ -11,9 +11,12 @@ impl Config {
         self.field()?;
         self.solve.check()?;
         if self.solve.t1.is_some() {
-            self.grid()?;
+            self.solve.check_details(self.grid()?.steps())?;
         } else if self.solve.save_at.is_some() {
             return Err(invalid("solve.save_at", "it is given without t1", "give t1 too"));
+        } else {
+            // The number of steps is not known before the data are.
+            self.solve.check_details(usize::MAX)?;
         }
         if let Some([a, b]) = self.output.plot_components {
             let state = self.field.state;
@@ -29,23 +32,47 @@ impl Config {
 
 impl Solve {
     fn check(&self) -> Result<()> {
-        let foreign = [
-            ("anchors", &self.anchors),
-            ("memory", &self.memory),
-            ("log_words", &self.log_words),
-            ("fraction_bits", &self.fraction_bits),
-        ];
-        if let Some((key, _)) = foreign.into_iter().find(|(_, value)| value.is_some()) {
-            let problem = format!("not supported by adjoint {}", self.adjoint);
-            return Err(invalid(format!("solve.{key}"), problem, "remove it"));
+        if let Some(memory) = self.memory {
+            let remedy = "give solve.anchors for the checkpointed or backsolve adjoint instead";
+            return Err(invalid("solve.memory", format!("{memory} cannot be planned for yet"), remedy));
         }
-        positive("solve.reconstruction_tolerance", self.reconstruction_tolerance)?;
+        if let Some(words) = self.state_words.filter(|w| !(1..=2).contains(w)) {
+            return Err(invalid("solve.state_words", words.to_string(), "use 1 or 2 words of 32 bits"));
+        }
+        self.adjoint.resolve(self.method).map_err(|e| self.keyed(e))?;
+        positive("solve.reconstruction_tolerance", self.reconstruction_tolerance.into())?;
         match (self.step, self.steps) {
             (Some(step), None) => positive("solve.step", step),
             (None, Some(steps)) => at_least("solve.steps", steps, 1),
             // The message is that of the grid.
             _ => self.grid(0.0, &[], 1.0).map(|_| ()),
         }
+    }
+
+    /// Refuses details that the adjoint does not have.
+    fn check_details(&self, steps: usize) -> Result<()> {
+        let adjoint = self.adjoint.resolve(self.method)?;
+        self.adjoint_options().check(self.method, adjoint, steps).map_err(|e| self.keyed(e))
+    }
+
+    /// The library's refusal of something that a key of this section gave, with the name of the key.
+    pub(crate) fn keyed(&self, error: Error) -> Error {
+        let Error::Invalid { what, problem, remedy } = error else { return error };
+        let shown = |value: Option<u32>| value.map(|v| v.to_string());
+        let (key, value) = match what.as_str() {
+            "adjoint" => ("adjoint", Some(self.adjoint.to_string())),
+            "anchors" => ("anchors", self.anchors.map(|a| a.to_string())),
+            "log words" => ("log_words", shown(self.log_words)),
+            "words of the state" => ("state_words", shown(self.state_words)),
+            "fraction bits" => ("fraction_bits", shown(self.fraction_bits)),
+            "fixed-point range" if self.fraction_bits.is_some() => ("fraction_bits", None),
+            _ => return Error::Invalid { what, problem, remedy },
+        };
+        let problem = match value.filter(|v| !problem.starts_with(v)) {
+            Some(value) => format!("{value} {problem}"),
+            None => problem,
+        };
+        Error::Invalid { what: format!("solve.{key}"), problem, remedy }
     }
 }
 

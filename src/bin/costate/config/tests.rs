@@ -4,6 +4,7 @@
 
 use std::path::Path;
 
+use costate::AdjointOptions;
 use costate::train::{Optimizer, Schedule};
 
 use super::*;
@@ -69,7 +70,7 @@ fn defaults_hold() {
     let config = parse(&format!("{FIELD}{SOLVE}")).unwrap();
     assert_eq!(config.field().unwrap().summary(), "2-64-32-2 tanh");
     assert_eq!(config.grid().unwrap().save_times(), [1.0]);
-    assert_eq!((config.solve.method, config.solve.adjoint), (Method::Rk4, Adjoint::default()));
+    assert_eq!((config.solve.method, config.solve.adjoint), (Method::BlanesMoan4, Adjoint::Auto));
     assert_eq!(config.solve.reconstruction_tolerance, 1e-3);
     assert_eq!(config.output.folder(), Path::new("folder/runs/run"));
     assert!(config.output.plot(), "plots are drawn unless switched off");
@@ -149,9 +150,6 @@ fn values_without_sense_are_refused() {
     assert_refused(&solve("steps = 3\nsave_at = [0.5]"), &["solve.save_at", "t1"]);
     assert_refused(&solve("t1 = 1.0\nsteps = 3\nsave_at = [0.5, 0.2]"), &["save time 1"]);
     assert_refused(&solve("steps = 3\nreconstruction_tolerance = -1.0"), &["reconstruction_tolerance"]);
-    for line in ["anchors = 16", "memory = \"512 MiB\"", "log_words = 4", "fraction_bits = 26"] {
-        assert_refused(&solve(&format!("steps = 3\n{line}")), &["not supported by adjoint", "remove it"]);
-    }
     let output = format!("{FIELD}{SOLVE}[output]\nplot_components = [0, 2]\n");
     assert_refused(&output, &["output.plot_components", "[0, 2]"]);
     for (line, word) in
@@ -159,6 +157,84 @@ fn values_without_sense_are_refused() {
     {
         assert_refused(&format!("{FIELD}{SOLVE}[data]\nfile = \"x.csv\"\n{line}\n"), &[word]);
     }
+}
+
+#[test]
+fn details_of_the_adjoint_are_read() {
+    let solve = |lines: &str| parse(&format!("{FIELD}{SOLVE}{lines}\n")).unwrap().solve;
+    let exact = solve(
+        "method = \"strang\"\nadjoint = \"exact\"\nlog_words = 2\nfraction_bits = 24\nstate_words = 2\non_drift = \"error\"",
+    );
+    let expected =
+        AdjointOptions { log_words: Some(2), fraction_bits: Some(24), two_words: true, ..AdjointOptions::default() };
+    assert_eq!((exact.adjoint_options(), exact.on_drift), (expected, OnDrift::Error));
+    let backsolve =
+        solve("method = \"rk4\"\nadjoint = \"backsolve\"\nanchors = 40\nstate_words = 1\non_drift = \"warn\"");
+    let expected = AdjointOptions { anchors: Some(40), ..AdjointOptions::default() };
+    assert_eq!((backsolve.adjoint_options(), backsolve.on_drift), (expected, OnDrift::Warn));
+    let none = solve("method = \"rk4\"\nadjoint = \"stored\"");
+    assert_eq!((none.adjoint_options(), none.on_drift), (AdjointOptions::default(), OnDrift::Warn));
+    let foster = solve("method = \"mccallum_foster:rk4:0.999\"\nadjoint = \"reversible\"");
+    assert_eq!(foster.method, Method::mccallum_foster(Method::Rk4, 0.999).unwrap());
+}
+
+#[test]
+fn other_adjoints_get_what_keeps_the_forward_pass() {
+    let solve = |lines: &str| parse(&format!("{FIELD}{SOLVE}{lines}\n")).unwrap().solve;
+    let words = |lines: &str, other: Adjoint| solve(lines).options_for(other).log_words;
+    let exact = "method = \"strang\"\nadjoint = \"exact\"\nfraction_bits = 24";
+    assert_eq!(words(exact, Adjoint::Stored), Some(4), "the default of the exact adjoint");
+    assert_eq!(words(exact, Adjoint::Reversible), None, "floats cannot take a contraction back");
+    assert_eq!(solve(exact).options_for(Adjoint::Stored).fraction_bits, None, "floats have no point to place");
+    assert_eq!(solve(exact).options_for(Adjoint::Exact), solve(exact).adjoint_options());
+    let stored = "method = \"strang\"\nadjoint = \"stored\"";
+    assert_eq!(words(stored, Adjoint::Exact), Some(0), "no contraction, as in the run");
+    assert_eq!(words(&format!("{stored}\nlog_words = 3"), Adjoint::Exact), Some(3));
+    let backsolve = "method = \"rk4\"\nadjoint = \"backsolve\"\nanchors = 3";
+    assert_eq!(words(backsolve, Adjoint::Stored), None, "no copies, no contraction");
+    assert_eq!(solve(backsolve).options_for(Adjoint::Checkpointed).anchors, Some(3));
+    assert_eq!(solve(backsolve).options_for(Adjoint::Stored).anchors, None);
+}
+
+#[test]
+fn details_that_the_adjoint_does_not_have_are_refused() {
+    let solve = |method: &str, adjoint: &str, line: &str| {
+        format!("{FIELD}{SOLVE}method = \"{method}\"\nadjoint = \"{adjoint}\"\n{line}\n")
+    };
+    for (method, adjoint, line, words) in [
+        ("rk4", "exact", "", ["solve.adjoint", "exact with the method rk4", "made of kicks"]),
+        ("alf", "backsolve", "", ["solve.adjoint", "backsolve with the method alf", "use stored"]),
+        ("ees27", "reversible", "", ["solve.adjoint", "reversible with the method ees27", "blanes_moan4"]),
+        ("rk4", "stored", "anchors = 16", ["solve.anchors", "16 with the stored", "checkpointed or backsolve"]),
+        ("rk4", "backsolve", "anchors = 41", ["solve.anchors", "41 for 40 steps", "use 1 to 40"]),
+        ("rk4", "backsolve", "anchors = 0", ["solve.anchors", "0 for 40 steps", "use 1 to 40"]),
+        ("rk4", "backsolve", "anchors = -1", ["line 9, column 11, anchors", "-1", "train --help"]),
+        ("rk4", "stored", "log_words = 4", ["solve.log_words", "4 with the method rk4", "made of kicks"]),
+        ("strang", "reversible", "log_words = 4", ["solve.log_words", "4 with the reversible", "exact adjoint"]),
+        ("strang", "exact", "log_words = 9999", ["solve.log_words", "9999", "at most 1024"]),
+        ("strang", "stored", "fraction_bits = 26", ["solve.fraction_bits", "26 with the stored", "exact adjoint"]),
+        ("strang", "exact", "fraction_bits = 15", ["solve.fraction_bits", "15", "use 16 to 29"]),
+        ("strang", "exact", "fraction_bits = 30", ["solve.fraction_bits", "30", "use 16 to 29"]),
+        ("strang", "exact", "state_words = 3", ["solve.state_words", "3", "use 1 or 2"]),
+        ("strang", "stored", "state_words = 2", ["solve.state_words", "2 with the stored", "exact adjoint"]),
+        ("strang", "exact", "on_drift = \"stop\"", ["line 9, column 12, on_drift", "stop", "warn"]),
+        ("rk4", "stored", "memory = \"512 MiB\"", ["solve.memory", "512.0 MiB", "solve.anchors"]),
+        ("rk4", "stored", "memory = \"lots\"", ["line 9, column 10, memory", "\"lots\"", "\"512 MiB\""]),
+        ("rk4", "stored", "memory = \"5 apples\"", ["memory", "\"5 apples\"", "\"512 MiB\""]),
+        ("rk4", "stored", "memory = \"-1 MiB\"", ["memory", "\"-1 MiB\"", "number of bytes > 0"]),
+        ("rk4", "stored", "memory = -5", ["memory", "-5", "number of bytes > 0"]),
+        ("rk4", "stored", "memory = 0", ["memory", "0 is no size", "number of bytes > 0"]),
+        ("rk4", "stored", "memory = true", ["memory", "true", "number of bytes > 0"]),
+        ("mccallum_foster:rk4:1.5", "stored", "", ["line 7, column 10, method", "1.5", "0 < λ ≤ 1"]),
+        ("mccallum_foster:rk4:0", "stored", "", ["line 7, column 10, method", ": 0;", "0 < λ ≤ 1"]),
+        ("mccallum_foster:alf:1", "stored", "", ["line 7, column 10, method", "alf", "Runge–Kutta"]),
+    ] {
+        assert_refused(&solve(method, adjoint, line), &words);
+    }
+    // Without t1 the number of steps is that of the data, and anchors cannot be counted yet.
+    parse(&format!("{FIELD}[solve]\nsteps = 2\nmethod = \"rk4\"\nadjoint = \"backsolve\"\nanchors = 99\n")).unwrap();
+    let text = format!("{FIELD}[solve]\nsteps = 2\nmethod = \"rk4\"\nadjoint = \"stored\"\nlog_words = 1\n");
+    assert_refused(&text, &["solve.log_words"]);
 }
 
 #[test]

@@ -1,13 +1,15 @@
 //! What the learned field makes of the first point of each series.
 
 use costate::io::Series;
-use costate::{Gpu, Mlp, NeuralOde, Parameters, Result, TimeGrid};
+use costate::{Adjoint, AdjointOptions, Gpu, Mlp, NeuralOde, Parameters, Result, Solution, TimeGrid};
 use ndarray::{Array2, Array3, Axis, Slice, s};
 
 use crate::config::Config;
 
 /// Series that are drawn.
 const DRAWN: usize = 6;
+/// Most words of a contraction log.
+const MOST_WORDS: usize = 1024;
 /// About as many points of a drawn trajectory.
 const POINTS: usize = 1000;
 
@@ -24,6 +26,8 @@ pub(super) struct Evaluation<'a> {
 pub(super) struct Evaluated {
     /// Mean squared error over all later points; none if a trajectory did not stay finite.
     pub(super) loss: Option<f64>,
+    /// What the solves warned about.
+    pub(super) warnings: Vec<String>,
     /// Times of the drawn trajectories.
     pub(super) times: Vec<f64>,
     /// The drawn trajectories, `[series, time, dim]`.
@@ -38,21 +42,38 @@ impl<'a> Evaluation<'a> {
         Ok(Self { config, field, grid, x0, targets })
     }
 
-    pub(super) fn run(&self, gpu: &Gpu, theta: &Parameters) -> Result<Evaluated> {
-        let states = self.solve(gpu, self.grid.clone(), theta, &self.x0)?;
-        let squares: f64 = states.iter().zip(&self.targets).map(|(x, y)| f64::from(x - y).powi(2)).sum();
+    /// `window` is the number of steps of a sample in the training.
+    pub(super) fn run(&self, gpu: &Gpu, theta: &Parameters, window: usize) -> Result<Evaluated> {
+        let whole = self.solve(gpu, self.grid.clone(), theta, &self.x0, window)?;
+        let squares: f64 = whole.states.iter().zip(&self.targets).map(|(x, y)| f64::from(x - y).powi(2)).sum();
         let loss = squares / self.targets.len() as f64;
+        let warnings = whole.report.warnings.iter().map(|w| format!("over whole series, {w}")).collect();
 
         let grid = dense(&self.grid)?;
         let times = grid.save_times();
         let x0 = self.x0.slice_axis(Axis(0), Slice::from(..DRAWN.min(self.x0.nrows()))).to_owned();
-        let drawn = self.solve(gpu, grid, theta, &x0)?.permuted_axes([1, 0, 2]);
-        Ok(Evaluated { loss: loss.is_finite().then_some(loss), times, drawn })
+        let drawn = self.solve(gpu, grid, theta, &x0, window)?.states.permuted_axes([1, 0, 2]);
+        Ok(Evaluated { loss: loss.is_finite().then_some(loss), warnings, times, drawn })
     }
 
-    fn solve(&self, gpu: &Gpu, grid: TimeGrid, theta: &Parameters, x0: &Array2<f32>) -> Result<Array3<f32>> {
-        let ode = NeuralOde::builder(self.field.clone(), grid).method(self.config.solve.method).build(gpu)?;
-        Ok(ode.solve(theta, x0.view())?.states)
+    /// In floats, which have no range that a bad field could leave. The copies of a pair are brought together as often
+    /// as in the training: on a contracting field they would part in a longer run.
+    fn solve(
+        &self,
+        gpu: &Gpu,
+        grid: TimeGrid,
+        theta: &Parameters,
+        x0: &Array2<f32>,
+        window: usize,
+    ) -> Result<Solution> {
+        let solve = &self.config.solve;
+        let log_words = solve.log_words_used().map(|words| {
+            let words = (words as usize).saturating_mul(grid.steps().div_ceil(window.max(1))).min(MOST_WORDS);
+            u32::try_from(words).unwrap_or(u32::MAX)
+        });
+        let options = AdjointOptions { log_words, ..AdjointOptions::default() };
+        let builder = NeuralOde::builder(self.field.clone(), grid).method(solve.method).adjoint(Adjoint::Stored);
+        builder.adjoint_options(options).build(gpu)?.solve(theta, x0.view())
     }
 }
 

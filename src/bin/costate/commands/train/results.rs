@@ -4,19 +4,20 @@ use std::path::Path;
 
 use costate::io::{Standardiser, write_atomically};
 use costate::train::{Record, TrainOptions, Trainer};
-use costate::{Gpu, Result};
+use costate::{Adjoint, Gpu, Result, Warning};
 use ndarray::Axis;
 use serde::Serialize;
 
 use super::evaluation::Evaluated;
 use super::{Run, Trained};
 use crate::cli::Global;
-use crate::commands::report;
 use crate::output::{self, DeviceBytes};
 use crate::plots;
 
 /// About as many losses in the report; losses.csv has all.
 const LOSSES: usize = 1000;
+/// The copies of a pair may be this far apart before there is a warning, as for a single gradient.
+const PARTED: f32 = 1e-2;
 /// Components that a plot over time can tell apart.
 const COMPONENTS: usize = 7;
 
@@ -37,6 +38,10 @@ pub(super) struct Results<'a> {
     seconds: f64,
     trajectory_steps_per_second: f64,
     reconstruction: Option<Reconstruction>,
+    /// Largest distance of the two copies of a pair, over all iterations.
+    copy_difference: Option<f32>,
+    /// Bits below the point at the end, for states in fixed point.
+    fraction_bits: Option<u32>,
     device_bytes: DeviceBytes,
     folder: &'a Path,
     warnings: Vec<String>,
@@ -60,32 +65,43 @@ impl<'a> Results<'a> {
         trainer: &Trainer,
         options: &TrainOptions,
         trained: &Trained,
-        evaluation_loss: Option<f64>,
+        evaluated: &Evaluated,
     ) -> Self {
         let records = &trained.records;
         let steps = trainer.grid().steps();
         let work = options.batch as f64 * steps as f64 * records.len() as f64;
-        let reconstruction = (!options.adjoint.is_exact()).then(|| reconstruction(records)).flatten();
-        let tolerance = run.config.solve.reconstruction_tolerance;
-        let drift = reconstruction.as_ref().and_then(|r| report::drift(r.max_abs, tolerance));
+        let adjoint = trainer.adjoint();
+        let reconstruction =
+            if adjoint.keeps_states() { None } else { reconstruction(records, adjoint == Adjoint::Exact) };
+        let copies = options.method.pair().is_some_and(|pair| pair.has_copies());
+        let copy_difference = copies.then(|| records.iter().map(|r| r.copy_difference).fold(0.0, f32::max));
+        let mut warnings: Vec<String> =
+            quarantined(records, options.batch, trainer.fraction_bits()).into_iter().collect();
+        warnings.extend(skipped(records));
+        warnings.extend(drifted(records, run.config.solve.reconstruction_tolerance));
+        warnings.extend(parted(records));
+        warnings.extend(trained.widened.map(|fraction_bits| Warning::Widened { fraction_bits }.to_string()));
+        warnings.extend(evaluated.warnings.iter().cloned());
         Self {
             adapter: gpu.adapter(),
             driver: gpu.driver(),
             method: options.method.to_string(),
-            adjoint: options.adjoint.to_string(),
+            adjoint: adjoint.to_string(),
             parameters: run.field.parameter_count(),
             iterations: records.len() as u64,
             batch: options.batch,
             window: options.window,
             steps,
             final_loss: final_loss(records),
-            evaluation_loss,
+            evaluation_loss: evaluated.loss,
             seconds: trained.seconds,
             trajectory_steps_per_second: work / trained.seconds,
             reconstruction,
+            copy_difference,
+            fraction_bits: trainer.fraction_bits(),
             device_bytes: DeviceBytes(trainer.memory_plan().clone()),
             folder: &run.folder,
-            warnings: quarantined(records, options.batch).into_iter().chain(skipped(records)).chain(drift).collect(),
+            warnings,
             scaling: &run.scaling,
             config: &run.echo,
             losses: thin(records),
@@ -108,23 +124,26 @@ impl<'a> Results<'a> {
             return output::print_json(self);
         }
         let number = |loss: Option<f64>| loss.map_or("not finite".to_owned(), |l| format!("{l:.4e}"));
-        output::print(&format!(
-            "{} ({})\nfield         {}, {} parameters\niterations    {} of {} samples, {} steps each\nloss          {} at \
-             the end, {} over whole series\nthroughput    {} trajectory-steps/s, {:.1} s\ndevice memory {}\nwritten       {}",
-            self.adapter,
-            self.driver,
-            run.field.summary(),
-            self.parameters,
-            self.iterations,
-            self.batch,
-            self.steps,
-            number(self.final_loss),
-            number(self.evaluation_loss),
+        let mut lines = vec![
+            format!("{} ({})", self.adapter, self.driver),
+            format!("field         {}, {} parameters", run.field.summary(), self.parameters),
+            format!("method        {}, {}", self.method, self.adjoint),
+            format!("iterations    {} of {} samples, {} steps each", self.iterations, self.batch, self.steps),
+            format!(
+                "loss          {} at the end, {} over whole series",
+                number(self.final_loss),
+                number(self.evaluation_loss)
+            ),
+        ];
+        lines.extend(self.copy_difference.map(|d| format!("copies        {d:.2e} apart at most")));
+        lines.push(format!(
+            "throughput    {} trajectory-steps/s, {:.1} s",
             output::prefixed(self.trajectory_steps_per_second),
-            self.seconds,
-            output::bytes(self.device_bytes.0.total_bytes()),
-            self.folder.display()
-        ))
+            self.seconds
+        ));
+        lines.push(format!("device memory {}", output::bytes(self.device_bytes.0.total_bytes())));
+        lines.push(format!("written       {}", self.folder.display()));
+        output::print(&lines.join("\n"))
     }
 }
 
@@ -136,19 +155,45 @@ fn final_loss(records: &[Record]) -> Option<f64> {
     (count > 0).then(|| sum / f64::from(count))
 }
 
-fn reconstruction(records: &[Record]) -> Option<Reconstruction> {
+/// Words in fixed point have all come back, or there would have been an error.
+fn reconstruction(records: &[Record], words: bool) -> Option<Reconstruction> {
     let max_abs = records.iter().map(|r| r.drift_max).fold(0.0, f32::max);
-    let bit_exact = max_abs == 0.0 && records.iter().all(|r| r.reverse_failed == 0);
+    let bit_exact = words || (max_abs == 0.0 && records.iter().all(|r| r.reverse_failed == 0));
     records.last().map(|last| Reconstruction { max_abs, mean_abs: last.drift_mean, bit_exact })
 }
 
+/// A warning if a reconstruction was off by more than the tolerance; written so that a NaN is.
+pub(super) fn drifted(records: &[Record], tolerance: f32) -> Option<String> {
+    let beyond = |r: &&Record| r.drift_max.is_nan() || r.drift_max > tolerance;
+    let first = records.iter().find(beyond)?;
+    Some(format!(
+        "the reconstructed x(t0) was off by {:.2e} in iteration {}, more than solve.reconstruction_tolerance = \
+         {tolerance:e}, so that this and later gradients cannot be trusted; use adjoint = \"checkpointed\", method = \
+         \"blanes_moan4\" with adjoint = \"exact\", or smaller steps",
+        first.drift_max, first.iteration
+    ))
+}
+
+/// A warning if the copies of a pair have parted.
+fn parted(records: &[Record]) -> Option<String> {
+    let worst = records.iter().max_by(|a, b| a.copy_difference.total_cmp(&b.copy_difference))?;
+    (worst.copy_difference > PARTED).then(|| {
+        format!(
+            "the two copies of the state were {:.2e} apart in iteration {}, more than {PARTED:e}: the solution may be far \
+             from the field's; use smaller steps or, with kicks, more solve.log_words",
+            worst.copy_difference, worst.iteration
+        )
+    })
+}
+
 /// A warning if trajectories were left out of the loss.
-fn quarantined(records: &[Record], batch: usize) -> Option<String> {
+fn quarantined(records: &[Record], batch: usize, fraction_bits: Option<u32>) -> Option<String> {
     let lost = |r: &&Record| (r.trajectories as usize) < batch;
     let first = records.iter().find(lost)?;
+    let range = if fraction_bits.is_some() { " or left the fixed-point range" } else { "" };
     Some(format!(
-        "in {} of {} iterations, first in iteration {}, trajectories met a non-finite value and took no part in loss and \
-         gradient; use a smaller step, smaller weights or a lower learning rate",
+        "in {} of {} iterations, first in iteration {}, trajectories met a non-finite value{range} and took no part in \
+         loss and gradient; use a smaller step, smaller weights or a lower learning rate",
         records.iter().filter(lost).count(),
         records.len(),
         first.iteration

@@ -1,0 +1,158 @@
+//! What `--plan` shows: every byte that a run would keep on the device, and what other adjoints would.
+
+use costate::{Error, FieldEvaluations, Gpu, MemoryPlan, NeuralOde, Result};
+use serde::Serialize;
+
+use super::{Outcome, builder};
+use crate::cli::Global;
+use crate::config::Config;
+use crate::output::{self, DeviceBytes};
+
+/// The JSON object of a plan.
+#[derive(Serialize)]
+struct Plan<'a> {
+    adapter: &'a str,
+    driver: &'a str,
+    method: String,
+    adjoint: String,
+    batch: usize,
+    steps: usize,
+    device_bytes: DeviceBytes,
+    /// None for a solve, which has no adjoint.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    candidates: Vec<Candidate>,
+}
+
+/// A way to the gradient, and what it would cost.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Candidate {
+    adjoint: String,
+    anchors: Option<usize>,
+    device_bytes: Option<u64>,
+    /// Per trajectory.
+    field_evaluations: Option<FieldEvaluations>,
+    taken: bool,
+    /// Why it is not taken, if it could not be.
+    reason: Option<String>,
+}
+
+/// What a solve would keep.
+pub(super) fn solve(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize, global: &Global) -> Result<Outcome> {
+    let plan = ode.solve_memory_plan(batch).map_err(|e| config.solve.keyed(e))?;
+    show(global, gpu, ode, batch, plan, Vec::new())
+}
+
+/// What a gradient would keep, and every other adjoint of the method.
+pub(super) fn gradient(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize, global: &Global) -> Result<Outcome> {
+    let candidates = candidates(config, gpu, ode, batch)?;
+    let plan = match ode.memory_plan(batch) {
+        Err(Error::LimitExceeded { what, needed, limit, adapter, remedy }) => {
+            // Something else may fit.
+            let fitting: Vec<&str> =
+                candidates.iter().filter(|c| c.device_bytes.is_some()).map(|c| c.adjoint.as_str()).collect();
+            let remedy = match fitting.as_slice() {
+                [] => remedy,
+                fitting => format!("{remedy}; it would fit with adjoint {}", fitting.join(" or ")),
+            };
+            return Err(Error::LimitExceeded { what, needed, limit, adapter, remedy });
+        }
+        plan => plan?,
+    };
+    show(global, gpu, ode, batch, plan, candidates)
+}
+
+/// The adjoints of the method with what each would keep.
+fn candidates(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
+    let adjoints = ode.method().adjoints().iter();
+    adjoints
+        .map(|&adjoint| {
+            let options = config.solve.options_for(adjoint);
+            let other = builder(config)?.adjoint(adjoint).adjoint_options(options).build(gpu)?;
+            let (device_bytes, reason) = match other.memory_plan(batch) {
+                Ok(plan) => (Some(plan.total_bytes()), None),
+                Err(e @ Error::LimitExceeded { .. }) => (None, Some(e.to_string())),
+                Err(e) => return Err(e),
+            };
+            Ok(Candidate {
+                adjoint: adjoint.to_string(),
+                anchors: options.anchors,
+                device_bytes,
+                field_evaluations: None,
+                taken: adjoint == ode.adjoint(),
+                reason,
+            })
+        })
+        .collect()
+}
+
+fn show(
+    global: &Global,
+    gpu: &Gpu,
+    ode: &NeuralOde,
+    batch: usize,
+    plan: MemoryPlan,
+    candidates: Vec<Candidate>,
+) -> Result<Outcome> {
+    if global.json {
+        output::print_json(&Plan {
+            adapter: gpu.adapter(),
+            driver: gpu.driver(),
+            method: ode.method().to_string(),
+            adjoint: ode.adjoint().to_string(),
+            batch,
+            steps: ode.grid().steps(),
+            device_bytes: DeviceBytes(plan),
+            candidates,
+        })?;
+        return Ok(Outcome::Done);
+    }
+    let rows = plan.entries().iter().map(|(slot, bytes)| (output::slot_name(*slot), *bytes));
+    let rows = rows.chain([("total".to_owned(), plan.total_bytes())]);
+    let rows = rows.map(|(name, bytes)| [name, bytes.to_string(), output::bytes(bytes)]);
+    let mut text = output::table(["buffer", "bytes", ""], 2, rows);
+    if !candidates.is_empty() {
+        text = format!("{text}\n\n{}", table(&candidates));
+    }
+    output::print(&text)?;
+    Ok(Outcome::Done)
+}
+
+/// A line per candidate, a star before the one that is taken.
+fn table(candidates: &[Candidate]) -> String {
+    let dash = || "-".to_owned();
+    let number = |n: Option<u64>| n.map_or_else(dash, |n| n.to_string());
+    let rows = candidates.iter().map(|c| {
+        [
+            format!("{}{}", if c.taken { "* " } else { "  " }, c.adjoint),
+            c.anchors.map_or_else(dash, |a| a.to_string()),
+            c.device_bytes.map_or_else(dash, output::bytes),
+            number(c.field_evaluations.map(|e| e.forward)),
+            number(c.field_evaluations.map(|e| e.reverse)),
+            c.reason.clone().unwrap_or_default(),
+        ]
+    });
+    output::table(["  adjoint", "anchors", "device memory", "forward", "reverse", ""], 0, rows)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_one_that_is_taken_has_a_star_and_the_others_a_reason() {
+        let candidate = |adjoint: &str, taken: bool, reason: Option<&str>| Candidate {
+            adjoint: adjoint.into(),
+            anchors: taken.then_some(16),
+            device_bytes: taken.then_some(3 << 20),
+            field_evaluations: taken.then_some(FieldEvaluations { forward: 160, reverse: 310 }),
+            taken,
+            reason: reason.map(str::to_owned),
+        };
+        let text = table(&[candidate("stored", false, Some("too large")), candidate("checkpointed", true, None)]);
+        let line = |name: &str| text.lines().find(|l| l.contains(name)).map(str::trim).unwrap_or_default();
+        assert!(line("stored").ends_with("too large") && !line("stored").contains('*'), "in {text}");
+        for part in ["* checkpointed", "16", "3.0 MiB", "160", "310"] {
+            assert!(line("checkpointed").contains(part), "'{part}' should be in {text}");
+        }
+    }
+}

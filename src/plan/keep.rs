@@ -1,0 +1,191 @@
+//! What is kept of the way there for the way back, and what finding the rest again costs.
+
+use super::revolve;
+use super::shape::Spec;
+use super::solve::Plan;
+use crate::solver::Adjoint;
+
+/// What is kept of the entries of a track.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Keeping {
+    /// Entries of one segment: of the part of the track whose states are stored at a time, or that is reconstructed from
+    /// one state.
+    pub segment: u64,
+    /// States that [`Slot::Anchors`](super::Slot) holds: those before segments with the checkpointed adjoint, those after
+    /// all segments but the last with backsolve.
+    pub anchors: u64,
+    /// True if the places of the anchors are used again and again, as [`revolve::Revolve`] says.
+    pub revolve: bool,
+}
+
+impl Keeping {
+    /// For the adjoint of the spec and its anchors.
+    pub(super) fn new(spec: &Spec, entries: u64) -> Self {
+        let segments = |number: u64| entries.div_ceil(number.clamp(1, entries));
+        let given = spec.options.anchors.map(|a| a as u64);
+        match spec.adjoint {
+            Some(Adjoint::Checkpointed) => {
+                // √N balances stored states against anchors.
+                let root = entries.isqrt() + u64::from(entries.isqrt().pow(2) < entries);
+                match given {
+                    Some(states) if states < root => Self { segment: 1, anchors: states.max(1), revolve: true },
+                    _ => {
+                        let segment = given.map_or(root, segments);
+                        Self { segment, anchors: entries.div_ceil(segment), revolve: false }
+                    }
+                }
+            }
+            Some(Adjoint::Backsolve) => {
+                let segment = given.map_or(entries, segments);
+                // The last segment ends with the state at t1, which is at hand.
+                Self { segment, anchors: entries.div_ceil(segment) - 1, revolve: false }
+            }
+            _ => Self { segment: entries, anchors: 0, revolve: false },
+        }
+    }
+}
+
+impl Plan {
+    /// Evaluations of the field per trajectory, there and back; vector–Jacobian products come on top.
+    pub(crate) fn evaluations(&self) -> [u64; 2] {
+        let stages = u64::from(self.shape.stages);
+        let entries = self.shape.entries;
+        // To pull back through an increment is to evaluate it again.
+        let back = match self.spec.adjoint {
+            None => 0,
+            Some(adjoint) if adjoint.keeps_states() => entries + self.entries_again(),
+            // The kernel of the adjoint walks back itself.
+            Some(_) if self.is_fused() => entries,
+            Some(_) => 2 * entries,
+        };
+        [entries * stages, back * stages]
+    }
+
+    /// Entries that states are run through on the way back.
+    fn entries_again(&self) -> u64 {
+        let Keeping { segment, anchors, revolve } = self.shape.keeping;
+        match (anchors, revolve) {
+            (0, _) => 0,
+            // The last segment is still there from the forward pass.
+            (_, false) => (self.shape.segments() - 1) * segment,
+            // The first run ahead, to before the last entry, is a part of the forward pass.
+            (_, true) => revolve::cost(self.shape.entries, anchors) - (self.shape.entries - 1) + self.leaves_walked(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, Mlp};
+    use crate::plan::{Caps, Command, Kernel, Program, Slot};
+    use crate::solver::{AdjointOptions, Method, TimeGrid};
+
+    fn spec(method: Method, adjoint: Adjoint, steps: usize, anchors: Option<usize>, batch: usize) -> Spec {
+        let field = Mlp::builder(2).hidden(&[5], Activation::Tanh).build().expect("a valid field");
+        let save_at: Vec<f64> = (0..=5).map(f64::from).collect();
+        let grid = match steps {
+            1 => TimeGrid::uniform(0.0, 1.0, 1),
+            _ => TimeGrid::with_steps(0.0, &save_at, 5.5, steps.div_ceil(6)),
+        };
+        let options = AdjointOptions { anchors, ..AdjointOptions::default() };
+        Spec::gradient(field, method, grid.expect("a valid grid"), adjoint, options, batch)
+    }
+
+    /// Evaluations of the field by the first tile of the batch, counted in the dispatches.
+    fn evaluations(program: &Program, stages: u32, backsolve: bool) -> u64 {
+        let dispatches = program.commands.iter().filter_map(|c| match c {
+            Command::Dispatch(dispatch) => Some(dispatch),
+            _ => None,
+        });
+        let steps = dispatches.filter(|d| d.call[2] == 0).map(|d| match &*d.kernel {
+            Kernel::StepForward(_) | Kernel::PairWalk(_) | Kernel::PairReverse(_) => u64::from(d.call[1]),
+            Kernel::StepReverse(_) => u64::from(d.call[1]) * if backsolve { 2 } else { 1 },
+            _ => 0,
+        });
+        steps.sum::<u64>() * u64::from(stages)
+    }
+
+    /// Copies must stay inside of their buffers, and nothing may be taken from an anchor's place that holds nothing.
+    fn check_copies(plan: &Plan, programs: [&Program; 2], case: &str) {
+        let mut filled = std::collections::HashSet::new();
+        for command in programs.iter().flat_map(|p| &p.commands) {
+            let Command::Copy { from, to, bytes } = command else { continue };
+            for (slot, offset) in [from, to] {
+                assert!(offset + bytes <= plan.memory.bytes(*slot), "{case}: a copy beyond {slot:?}: {command:?}");
+            }
+            if to.0 == Slot::Anchors {
+                filled.insert(to.1);
+            }
+            assert!(from.0 != Slot::Anchors || filled.contains(&from.1), "{case}: nothing is kept for {command:?}");
+        }
+        let places = filled.len() as u64;
+        assert_eq!(places, plan.shape.keeping.anchors, "{case}: places of anchors in use");
+    }
+
+    #[test]
+    fn reported_evaluations_are_those_of_the_dispatches() {
+        let cases = [
+            (Method::Rk4, Adjoint::Stored),
+            (Method::Rk4, Adjoint::Checkpointed),
+            (Method::Euler, Adjoint::Backsolve),
+            (Method::BlanesMoan4, Adjoint::Checkpointed),
+            (Method::Alf, Adjoint::Checkpointed),
+            (Method::Alf, Adjoint::Reversible),
+            (Method::Strang, Adjoint::Exact),
+        ];
+        // Whole dispatches; one entry in each, and bindings of four states.
+        let narrow = Caps { max_binding: 4 * 4000_u64.next_multiple_of(64) * 8, scratch_bytes: 1, ..Caps::cpu("test") };
+        let problems = [(Caps::cpu("test"), 130, &[1, 4, 100, 1200][..]), (narrow, 4000, &[1, 60][..])];
+        for ((caps, batch, many), (method, adjoint)) in problems.iter().flat_map(|p| cases.map(|case| (p, case))) {
+            let ways = [None, Some(1), Some(2), Some(7), Some(50)];
+            for (&steps, anchors) in many.iter().flat_map(|s| ways.map(|a| (s, a))) {
+                let spec = spec(method, adjoint, steps, anchors, *batch);
+                if spec.options.check(method, adjoint, spec.grid.steps()).is_err() {
+                    continue;
+                }
+                let case = format!("{method}, {adjoint}, {steps} steps, {anchors:?} anchors");
+                let plan = Plan::new(spec, caps).unwrap_or_else(|e| panic!("{case}: {e}"));
+                let there = plan.forward(crate::plan::Observe::Residual).expect("a program");
+                let back = plan.reverse().expect("a program");
+                let stages = plan.shape.stages;
+                let counted = [&there, &back].map(|p| evaluations(p, stages, adjoint == Adjoint::Backsolve));
+                assert_eq!(plan.evaluations(), counted, "{case}: evaluations");
+                check_copies(&plan, [&there, &back], &case);
+            }
+        }
+    }
+
+    #[test]
+    fn anchors_decide_between_segments_and_repetition() {
+        // Steps, anchors, and what follows: entries of a segment, states kept, whether places are used again.
+        for (steps, anchors, segment, kept, revolve) in [
+            (100, None, 10, 10, false),
+            (101, None, 11, 10, false),
+            (100, Some(10), 10, 10, false),
+            (100, Some(11), 10, 10, false),
+            (100, Some(30), 4, 25, false),
+            (100, Some(100), 1, 100, false),
+            (100, Some(9), 1, 9, true),
+            (100, Some(1), 1, 1, true),
+            (1, Some(1), 1, 1, false),
+            (2, Some(1), 1, 1, true),
+        ] {
+            let spec = spec(Method::Heun, Adjoint::Checkpointed, 1, anchors, 1);
+            let found = Keeping::new(&spec, steps);
+            assert_eq!(found, Keeping { segment, anchors: kept, revolve }, "{steps} steps, {anchors:?} anchors");
+        }
+        for (steps, anchors, segment, kept) in [
+            (100, None, 100, 0),
+            (100, Some(1), 100, 0),
+            (100, Some(7), 15, 6),
+            (100, Some(100), 1, 99),
+            (1, Some(1), 1, 0),
+        ] {
+            let spec = spec(Method::Heun, Adjoint::Backsolve, 1, anchors, 1);
+            let found = Keeping::new(&spec, steps);
+            let wanted = Keeping { segment, anchors: kept, revolve: false };
+            assert_eq!(found, wanted, "backsolve, {steps} steps, {anchors:?} anchors");
+        }
+    }
+}
