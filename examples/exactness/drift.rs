@@ -307,7 +307,7 @@ fn plots(output: &Output, table: Table, options: &Options, entries: &[Entry], ro
             title: format!("{} — {problem}", name.replace("  ", ", ")),
             width: 1100.0,
             x: Axis::log(x),
-            y: Axis { zero, failed: Some(("> 10³, none".into(), 1e3)), ..Axis::log(name) },
+            y: Axis { zero, failed: Some(("> 10³".into(), 1e3)), ..Axis::log(name) },
             panels: [1, 2, 3].map(panel).into(),
         };
         output.plot(&format!("exactness-{}-{file}{}", table.name(), suffix(options)), &figure)?;
