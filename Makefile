@@ -4,15 +4,18 @@
 # make lint    formatting, clippy and the documentation, warnings being errors
 # make demo    learns a spiral and says where the plots are
 # make bench   throughput on the adapter that would be taken
+# make exactness   every number and plot of docs/exact-gradients.md, in about half an hour on two cores;
+#                  MACHINE=name says in which folder of benches/results the numbers go
 
 CARGO ?= cargo
 DEMO_FOLDER := runs/spiral
+MACHINE ?= local
 # Test files that also run on SwiftShader, whose compiler rewrites other expressions and whose subgroups are of 4.
 SWIFTSHADER_TESTS := kernels gradients exact contracting
 # Mesa complains on every start where this is not set.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
-.PHONY: setup test test-swiftshader lint demo bench
+.PHONY: setup test test-swiftshader lint demo bench exactness
 
 setup:
 	@bash scripts/setup.sh
@@ -47,3 +50,9 @@ demo: setup
 bench: setup
 	$(CARGO) build --release
 	target/release/costate bench
+
+exactness: setup
+	$(CARGO) build --release --example exactness
+	@for part in memory limits time training drift; do \
+		target/release/examples/exactness $$part --machine $(MACHINE) || exit; \
+	done
