@@ -4,7 +4,7 @@
 # make lint    formatting, clippy and the documentation, warnings being errors
 # make demo    learns a spiral and says where the plots are
 # make bench   throughput on the adapter that would be taken
-# make exactness   every number and plot of docs/exact-gradients.md, in about half an hour on two cores;
+# make exactness   every number and plot of docs/exact-gradients.md, in about twenty minutes on two cores;
 #                  MACHINE=name says in which folder of benches/results the numbers go
 
 CARGO ?= cargo
