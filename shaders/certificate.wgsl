@@ -27,11 +27,14 @@ fn certificate(
     let b = folded(group, groups, local);
     if (b < call.batch) {
         var worst = 0.0;
-        if (status[b] == 0u) {
-            for (var c = 0u; c < call.copies * call.dim; c++) {
-                worst = max(worst, abs(state[c * call.stride + b] - known[(c % call.dim) * call.stride + b]));
-            }
-        } else {
+        var lost = status[b] != 0u;
+        for (var c = 0u; c < call.copies * call.dim; c++) {
+            let distance = abs(state[c * call.stride + b] - known[(c % call.dim) * call.stride + b]);
+            // The maximum of a number and a NaN may be the number.
+            lost = lost || !is_finite(distance);
+            worst = max(worst, distance);
+        }
+        if (lost) {
             // A variable, since infinity may not be written as a constant.
             var infinity = 0x7f800000u;
             worst = bitcast<f32>(infinity);

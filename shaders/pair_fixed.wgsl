@@ -54,6 +54,9 @@ fn contract() {
     for (var q = 0u; q < COMPONENTS; q++) {
         let z = pair[COMPONENTS + q];
         let difference = minus(pair[q], z);
+        // A difference that wraps is undone like any other, but the mean is worthless.
+        let r = q % TRAJECTORIES;
+        trouble[r] = max(trouble[r], select(0u, OUT_OF_RANGE, wrapped(difference, z, pair[q])));
         let mean = plus(z, halved(difference, 1u));
         log_bits(q, dropped(difference, call.bits));
         let less = halved(difference, call.bits);

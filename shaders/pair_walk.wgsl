@@ -88,7 +88,6 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
         }
         update(entry, n, backward);
         if (!backward) {
-            check_trouble(call.step_number + n);
             if (has(entry, ALIGNED)) {
                 measure();
             }
@@ -96,6 +95,7 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
                 contract();
                 event += 1u;
             }
+            check_trouble(call.step_number + n);
             if (slot_of(entry) != NO_SLOT) {
                 output();
                 observe(slot_of(entry), call.step_number + n);

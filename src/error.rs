@@ -106,7 +106,7 @@ pub enum Error {
 
     /// The device ran out of memory while a resource was created.
     #[error(
-        "out of device memory while creating {what} ({bytes} bytes); use a smaller batch, fewer save times or the backsolve adjoint"
+        "out of device memory while creating {what} ({bytes} bytes); use a smaller batch or fewer save times, or give a memory budget"
     )]
     OutOfMemory {
         /// The resource, by its label.

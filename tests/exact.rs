@@ -124,7 +124,10 @@ fn auto_does_a_batch_that_leaves_its_range_again_in_floats() {
     let solution = ode.solve(&growing, x0.view()).expect("a solve of the rest");
     // Floats hold what the trajectory becomes, but not its squared distance from a target.
     for (what, report, ok) in [("gradient", gradient.report, 2), ("solve", solution.report, 3)] {
-        let redone = report.warnings.iter().any(|w| matches!(w, Warning::RedoneInFloats { trajectory: 1, .. }));
+        let redone = report
+            .warnings
+            .iter()
+            .any(|w| matches!(w, Warning::RedoneInFloats { reason } if reason.contains("trajectory 1")));
         assert!(redone, "{what}: {:?}", report.warnings);
         assert_eq!((report.ok(), report.status.len()), (ok, 3), "{what}: trajectories");
     }
@@ -184,4 +187,43 @@ fn bad_details_are_refused_with_what_would_do() {
     assert!(error.to_string().contains("use at most 23 fraction bits"), "{error}");
     let error = exact(Method::Strang, none, &theta, &grid, &(x0 * 1e4), &targets).expect_err("huge data");
     assert!(error.to_string().contains("standardise the data"), "{error}");
+}
+
+/// Whatever log the problem has, the self-test of the fused kernel finds the same: it has a log of its own.
+#[test]
+fn the_self_test_does_not_depend_on_the_log_of_the_problem() {
+    let theta = mild(5, 31);
+    let grid = TimeGrid::uniform(0.0, 1.0, 64).expect("a valid grid");
+    let (x0, targets) = (random2(5, 2, 3), random3(1, 5, 2, 4));
+    let mut found = Vec::new();
+    for log_words in [1, 2, 3, 4, 8] {
+        // A device of its own, which has tested nothing.
+        let gpu = costate::Gpu::new(&costate::AdapterRequest::default()).expect("an adapter");
+        let options = AdjointOptions { log_words: Some(log_words), ..AdjointOptions::default() };
+        let builder = NeuralOde::builder(theta.field().clone(), grid.clone()).method(Method::Strang);
+        let ode = builder.adjoint(Adjoint::Exact).adjoint_options(options).build(&gpu).expect("a small problem");
+        let report = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient").report;
+        found.push(report.field_evaluations.reverse > report.field_evaluations.forward);
+    }
+    assert!(found.windows(2).all(|w| w[0] == w[1]), "separate kernels, by the words of the log: {found:?}");
+}
+
+/// Data that no range holds are no reason to refuse what floats can do.
+#[test]
+fn auto_takes_floats_for_data_that_fixed_point_cannot_hold() {
+    let theta = mild(4, 13);
+    let grid = TimeGrid::uniform(0.0, 1.0, 10).expect("a valid grid");
+    let builder = NeuralOde::builder(theta.field().clone(), grid).method(Method::Strang).adjoint(Adjoint::Auto);
+    let ode = builder.build(gpu()).expect("a small problem");
+    let large = random2(3, 2, 3) * 1e5;
+    let targets = random3(1, 3, 2, 4);
+    let gradient = ode.loss_and_gradient(&theta, large.view(), targets.view()).expect("a gradient in floats");
+    let solution = ode.solve(&theta, large.view()).expect("a solve in floats");
+    for report in [gradient.report, solution.report] {
+        let told = report.warnings.iter().any(|w| matches!(w, Warning::RedoneInFloats { .. }));
+        assert!(told && report.fraction_bits.is_none(), "warnings {:?}", report.warnings);
+    }
+    // A far target is no far state.
+    let gradient = ode.loss_and_gradient(&theta, random2(3, 2, 3).view(), (targets * 1e5).view()).expect("a gradient");
+    assert_eq!(gradient.report.fraction_bits, Some(16), "room for far targets, in fixed point");
 }

@@ -60,7 +60,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::LossPartials => folded(&[shader!("loss_partials")], &[Read, Read, ReadWrite]),
         Kernel::LossFinish => (vec![shader!("loss_finish").into()], vec![ReadWrite]),
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
-        Kernel::Certificate => folded(&[shader!("certificate")], &[Read, Read, Read, ReadWrite]),
+        Kernel::Certificate => folded(&[shader!("common"), shader!("certificate")], &[Read, Read, Read, ReadWrite]),
         Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, Read, ReadWrite]),
         Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
         Kernel::Adam => folded(

@@ -1,7 +1,7 @@
 //! What the step kernels walk through, entry by entry: the steps of a Runge–Kutta method, or the updates of a pair.
 
 use super::word;
-use crate::error::Result;
+use crate::error::{Error, Result};
 use crate::solver::{Contraction, Method, Side, TimeGrid, Update};
 
 /// Bits of an update's word: what it does. The observation after it, plus one, lies above.
@@ -19,6 +19,9 @@ pub(crate) mod flags {
     /// Number of these bits.
     pub(crate) const BITS: u32 = 5;
 }
+
+/// More entries than this do not fit the status words.
+const MAX_ENTRIES: usize = 1 << 28;
 
 /// An update as the kernels get it.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -62,6 +65,10 @@ impl Track {
         }
         for update in pair.updates(grid, contraction) {
             track.entries += 1;
+            if track.entries > MAX_ENTRIES {
+                let problem = format!("more than {MAX_ENTRIES} updates by {method}");
+                return Err(Error::invalid("time grid", problem, "use fewer steps, or a method with fewer updates"));
+            }
             let observed = update.aligned && grid.saves().get(track.saves.len()) == Some(&(update.step + 1));
             let mut packed = pack(&update);
             if observed {

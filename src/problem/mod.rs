@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
 use crate::plan::{Arithmetic, Candidate, MemoryPlan, Plan, Spec, Wish, candidates, choose};
-use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Method, RANGE, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub(crate) use outcome::read_status;
 pub use outcome::{Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
@@ -73,6 +73,11 @@ struct Policy {
 
 /// Largest |x̂(t0) − x(t0)| that is no cause for concern, unless told otherwise.
 pub const RECONSTRUCTION_TOLERANCE: f32 = 1e-3;
+
+/// True if data or states do not fit fixed point.
+fn left_range(error: &Error) -> bool {
+    matches!(error, Error::OutOfRange { .. }) || matches!(error, Error::Invalid { what, .. } if what == RANGE)
+}
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -237,8 +242,8 @@ impl NeuralOde {
         self.check_input(theta, &x0)?;
         let solve = |purpose| self.with_session(purpose, x0.nrows(), |session| session.solve(theta, x0));
         match solve(Purpose::Solve) {
-            Err(Error::OutOfRange { trajectory, time, .. }) if self.policy.redo => {
-                let warning = Warning::RedoneInFloats { trajectory, time };
+            Err(error) if self.policy.redo && left_range(&error) => {
+                let warning = Warning::RedoneInFloats { reason: error.to_string() };
                 tracing::warn!("{warning}");
                 let mut solution = solve(Purpose::SolveAgain)?;
                 solution.report.warnings.insert(0, warning);
@@ -293,8 +298,8 @@ impl NeuralOde {
         let mut gradient = match self.with_session(Purpose::Gradient, batch, |s| s.gradient(theta, x0, seed)) {
             Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
             // Floats put such a trajectory into quarantine, and the rest goes on.
-            Err(Error::OutOfRange { trajectory, time, .. }) if redo => {
-                return again(Warning::RedoneInFloats { trajectory, time });
+            Err(error) if redo && left_range(&error) => {
+                return again(Warning::RedoneInFloats { reason: error.to_string() });
             }
             // All may have been lost on the way back; those lost on the way there are lost from checkpoints too.
             Err(Error::NonFinite { .. }) if redo && self.adjoint == Adjoint::Reversible => {

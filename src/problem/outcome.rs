@@ -119,13 +119,10 @@ pub enum Warning {
         /// Words that differed.
         words: u64,
     },
-    /// A trajectory left the range of fixed point, even of a wider one, and the batch was done again in floats, a gradient
-    /// from checkpoints.
+    /// Data or states do not fit the range of fixed point, and the batch was done in floats, a gradient from checkpoints.
     RedoneInFloats {
-        /// The first trajectory that left it.
-        trajectory: usize,
-        /// Time at which it did.
-        time: f64,
+        /// What did not fit.
+        reason: String,
     },
     /// The two copies of a pair have parted.
     CopiesParted {
@@ -163,10 +160,9 @@ impl fmt::Display for Warning {
                 "the two copies of the state are {difference:.2e} apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps{}",
                 log_words.map_or(String::new(), |words| format!(" or more log words than {words}"))
             ),
-            Self::RedoneInFloats { trajectory, time } => write!(
-                f,
-                "trajectory {trajectory} left the range of fixed point at t = {time}: the batch was done again in floats, from checkpoints"
-            ),
+            Self::RedoneInFloats { reason } => {
+                write!(f, "the batch was done in floats instead of fixed point: {reason}")
+            }
             Self::Widened { fraction_bits } => write!(
                 f,
                 "a state left the fixed-point range, so the batch was done again with {fraction_bits} fraction bits (±{})",

@@ -75,8 +75,11 @@ impl Session {
         match self.plan.spec.arithmetic {
             Arithmetic::Float => Ok(()),
             Arithmetic::Fixed { .. } => {
-                let bits = self.plan.spec.options.fraction_bits_for(largest(&mut x0.iter()).max(targets))?;
-                self.set_fraction_bits(bits)
+                let options = self.plan.spec.options;
+                let bits = options.fraction_bits_for(largest(&mut x0.iter()))?;
+                // Targets ask for room, but no state need come near them.
+                let room = options.fraction_bits_for(targets).unwrap_or(*FRACTION_BITS.start());
+                self.set_fraction_bits(if options.fraction_bits.is_some() { bits } else { bits.min(room) })
             }
         }
     }
@@ -142,32 +145,39 @@ impl Session {
         let start = Instant::now();
         self.fit_range(&x0, Some(&seed))?;
         self.upload(theta, x0)?;
-        let mut dispatches = self.pass(&seed, false)?;
         // Words that do not come back say more than a range that was left.
-        if self.check_words().is_err() && self.unfuse()? {
-            dispatches += self.pass(&seed, false)?;
-        }
-        self.check_words()?;
+        let mut dispatches = self.checked_pass(&seed, false)?;
         let mut report = self.report(0, start)?;
         if self.widen(&mut report, false)? {
-            dispatches += self.pass(&seed, false)?;
+            dispatches += self.checked_pass(&seed, false)?;
             report = self.report(0, start)?;
-            self.check_words()?;
             self.widen(&mut report, true)?;
             self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
         }
         // A trajectory that failed on the way back has already added to the sums: once more without it.
         while report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. })) {
             let before = report.ok();
-            dispatches += self.pass(&seed, true)?;
+            dispatches += self.checked_pass(&seed, true)?;
             report = Report { warnings: report.warnings, ..self.report(0, start)? };
-            self.check_words()?;
             if report.ok() == before {
                 break;
             }
         }
         report.dispatches = dispatches;
         self.collect(&seed, report, start)
+    }
+
+    /// A pass whose words have come back; if those of the fused kernel have not, by separate kernels.
+    fn checked_pass(&mut self, seed: &Seed<'_>, keep_status: bool) -> Result<usize> {
+        let mut dispatches = self.pass(seed, keep_status)?;
+        match self.check_words() {
+            Err(Error::NotReversed { .. }) if self.unfuse()? => {
+                dispatches += self.pass(seed, keep_status)?;
+                self.check_words()?;
+            }
+            other => other?,
+        }
+        Ok(dispatches)
     }
 
     /// Forward, loss and reverse. With `keep_status` the trajectories that failed before take no part.
@@ -213,8 +223,10 @@ impl Session {
             let per_trajectory: Vec<f32> = read(&self.arena, Slot::Drift, batch as u64)?;
             #[expect(clippy::cast_precision_loss, reason = "a count in a mean that is reported")]
             let mean_abs = summary[summary::DRIFT as usize + 1] / report.ok() as f32;
+            let well = per_trajectory.iter().zip(&report.status).filter(|(_, s)| **s == TrajectoryStatus::Ok);
             Some(Reconstruction {
-                max_abs: summary[summary::DRIFT as usize],
+                // Infinite if one of them is, which the sums on the device leave out.
+                max_abs: well.fold(0.0, |m: f32, (d, _)| m.max(*d)),
                 mean_abs,
                 per_trajectory,
                 // Others were an error before.
@@ -319,7 +331,12 @@ impl Session {
             // More words help where fewer bits than can be are dropped after each step, and the adjoint has a log.
             let most = spec.contraction.is_some_and(|c| c.bits == Contraction::MOST_BITS);
             let kicks = spec.method.pair().is_some_and(|p| p.is_additive());
-            let possible = kicks && spec.adjoint != Some(Adjoint::Reversible);
+            let possible = kicks
+                && match spec.adjoint {
+                    Some(adjoint) => adjoint != Adjoint::Reversible,
+                    // A solve does not know of floats whether their adjoint has a log.
+                    None => spec.arithmetic != Arithmetic::Float,
+                };
             let words =
                 spec.options.log_words.unwrap_or(if spec.contraction.is_some() { DEFAULT_LOG_WORDS } else { 0 });
             let log_words = (possible && !most).then_some(words);

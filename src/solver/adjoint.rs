@@ -107,6 +107,8 @@ pub const DEFAULT_LOG_WORDS: u32 = 4;
 pub const DEFAULT_FRACTION_BITS: u32 = 26;
 /// Where the binary point may be.
 pub const FRACTION_BITS: std::ops::RangeInclusive<u32> = 16..=29;
+/// What an error is about if data do not fit fixed point.
+pub(crate) const RANGE: &str = "fixed-point range";
 /// Bits by which a range that was too small is widened before a second try.
 pub const WIDER: u32 = 2;
 /// Words of the log that the kernels can count: more would cover a contraction by 2^32768.
@@ -169,7 +171,7 @@ impl AdjointOptions {
     pub fn fraction_bits_for(&self, largest: f32) -> Result<u32, Error> {
         let refuse = |bits: u32, remedy: String| {
             Err(Error::invalid(
-                "fixed-point range",
+                RANGE,
                 format!("±{} with {bits} fraction bits, for data up to {largest}", range(bits)),
                 remedy,
             ))

@@ -7,6 +7,7 @@ mod method;
 mod pair;
 mod tableau;
 
+pub(crate) use adjoint::RANGE;
 pub use adjoint::{Adjoint, AdjointOptions, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
 pub use contraction::Contraction;
 pub use grid::TimeGrid;

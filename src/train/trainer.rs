@@ -120,7 +120,16 @@ impl Trainer {
             Spec::gradient(field.clone(), options.method, grid, adjoint, options.adjoint_options, options.batch);
         if let Arithmetic::Fixed { fraction_bits, .. } = &mut spec.arithmetic {
             let largest = data.values().iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-            *fraction_bits = options.adjoint_options.fraction_bits_for(largest)?;
+            match options.adjoint_options.fraction_bits_for(largest) {
+                Ok(bits) => *fraction_bits = bits,
+                // What fixed point cannot hold floats can.
+                Err(reason) if options.adjoint == Adjoint::Auto => {
+                    tracing::warn!("{}", Warning::RedoneInFloats { reason: reason.to_string() });
+                    spec.arithmetic = Arithmetic::Float;
+                    spec.adjoint = Some(Adjoint::Checkpointed);
+                }
+                Err(error) => return Err(error),
+            }
         }
         // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
@@ -273,6 +282,7 @@ impl Trainer {
 
     fn decode(&mut self, first: u64, values: &[f32]) -> Result<()> {
         let batch = self.options.batch as u64;
+        let mut left_out = false;
         for (iteration, record) in (first..).zip(values.chunks(summary::LEN)) {
             let survivors = record[summary::SURVIVORS];
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts below 2^32")]
@@ -295,11 +305,9 @@ impl Trainer {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
                 return Err(Error::NotReversed { words: words as u64, adapter: self.gpu.adapter().to_owned() });
             }
-            if u64::from(trajectories) < batch {
-                self.widen()?;
-            }
+            left_out |= u64::from(trajectories) < batch;
         }
-        Ok(())
+        if left_out { self.widen() } else { Ok(()) }
     }
 
     /// From now on the walk back has its own kernel. No update was made of an iteration whose words did not come back.

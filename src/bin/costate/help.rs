@@ -76,7 +76,8 @@ Example: lv.toml holds
   hidden = [32]
   [solve]
   steps = 10                 # per interval between neighbouring points of the data
-  adjoint = \"backsolve\"
+  method = \"tsit5\"
+  adjoint = \"checkpointed\"
   [data]
   file = \"hudson-bay-lynx-hare.csv\"
   scale = \"log_standardise\"
