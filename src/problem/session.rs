@@ -76,10 +76,14 @@ impl Session {
             Arithmetic::Float => Ok(()),
             Arithmetic::Fixed { .. } => {
                 let options = self.plan.spec.options;
-                let bits = options.fraction_bits_for(largest(&mut x0.iter()))?;
+                let states = largest(&mut x0.iter());
+                if options.fraction_bits.is_some() {
+                    return self.set_fraction_bits(options.fraction_bits_for(states.max(targets))?);
+                }
+                let bits = options.fraction_bits_for(states)?;
                 // Targets ask for room, but no state need come near them.
                 let room = options.fraction_bits_for(targets).unwrap_or(*FRACTION_BITS.start());
-                self.set_fraction_bits(if options.fraction_bits.is_some() { bits } else { bits.min(room) })
+                self.set_fraction_bits(bits.min(room))
             }
         }
     }
