@@ -75,13 +75,13 @@ pub mod train;
 
 pub use error::{Error, Result};
 pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
-pub use model::{Activation, Init, Layer, Mlp, MlpBuilder, Parameters};
+pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
 pub use plan::{Candidate, Caps, DeviceKind, FieldEvaluations, MemoryPlan, Slot};
 pub use problem::{
     Gradient, NeuralOde, NeuralOdeBuilder, RECONSTRUCTION_TOLERANCE, Reconstruction, Report, Solution,
     TrajectoryStatus, Warning,
 };
-pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGrid};
+pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGradient, TimeGrid};
 
 /// Compiles the example of the README.
 #[cfg(doctest)]

@@ -57,7 +57,7 @@ pub fn gradient(
     let keep = match scheme.resolve(adjoint)? {
         // Running a segment again gives the same states: for the twin there is no difference.
         Adjoint::Auto | Adjoint::Stored | Adjoint::Checkpointed | Adjoint::Exact => true,
-        Adjoint::Backsolve | Adjoint::Reversible => false,
+        Adjoint::Backsolve | Adjoint::Reversible | Adjoint::Continuous => false,
     };
     check_x0(field, x0)?;
     check_seed(seed, &[grid.saves().len(), x0.nrows(), x0.ncols()])?;

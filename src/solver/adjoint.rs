@@ -9,8 +9,8 @@ use super::contraction::Contraction;
 use super::method::Method;
 use crate::error::Error;
 
-/// How the gradient finds the states of the forward pass again. All give the discrete gradient: that of the
-/// computed loss, not a discretisation of the continuous adjoint equation.
+/// How the gradient finds the states of the forward pass again. All but [`Self::Continuous`] give the discrete gradient:
+/// that of the computed loss, not a discretisation of the continuous adjoint equation.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
@@ -37,12 +37,24 @@ pub enum Adjoint {
     /// bit on any field, in memory that does not depend on the number of steps. The reconstructed words are compared with
     /// the initial ones after every pass.
     Exact,
+    /// The continuous adjoint, for Runge–Kutta methods: solve `x' = f`, `a' = −a ∂f/∂x − ∂L/∂x` backward from t1 with jumps
+    /// of a at the observations, and add up `∫ (a ∂f/∂θ + ∂L/∂θ) dt` (Pontryagin 1962; Chen et al. 2018). Optimise, then
+    /// discretise: *not* the gradient of the computed loss, from which it differs by the method's order in h, and x drifts as
+    /// with [`Self::Backsolve`]. For comparison and for teaching.
+    Continuous,
 }
 
 impl Adjoint {
     /// Every adjoint.
-    pub const ALL: [Self; 6] =
-        [Self::Auto, Self::Stored, Self::Checkpointed, Self::Backsolve, Self::Reversible, Self::Exact];
+    pub const ALL: [Self; 7] = [
+        Self::Auto,
+        Self::Stored,
+        Self::Checkpointed,
+        Self::Backsolve,
+        Self::Reversible,
+        Self::Exact,
+        Self::Continuous,
+    ];
 
     /// True if the states going back are the very states of the forward pass.
     #[must_use]
@@ -66,6 +78,7 @@ impl Adjoint {
             Self::Backsolve => "backsolve",
             Self::Reversible => "reversible",
             Self::Exact => "exact",
+            Self::Continuous => "continuous",
         }
     }
 
@@ -82,7 +95,7 @@ impl Adjoint {
                 let first = usize::from(published);
                 Ok(order[first..].iter().copied().find(|a| possible.contains(a)).unwrap_or(Self::Checkpointed))
             }
-            _ if possible.contains(&self) => Ok(self),
+            _ if possible.contains(&self) || (self == Self::Continuous && method.pair().is_none()) => Ok(self),
             _ => Err(Error::invalid(
                 "adjoint",
                 format!("{self} with the method {method}"),
@@ -90,7 +103,7 @@ impl Adjoint {
                     "use {} with {method}{}",
                     possible.iter().map(|a| a.name()).collect::<Vec<_>>().join(", "),
                     match self {
-                        Self::Backsolve => ", or a Runge–Kutta method",
+                        Self::Backsolve | Self::Continuous => ", or a Runge–Kutta method",
                         Self::Exact => ", or a method made of kicks: strang, yoshida4, suzuki4, blanes_moan4",
                         Self::Reversible => ", or a reversible method such as blanes_moan4",
                         _ => "",

@@ -20,6 +20,32 @@ use crate::error::{Error, Result};
 pub struct TimeGrid {
     times: Vec<f64>,
     saves: Vec<usize>,
+    outputs: Vec<Output>,
+}
+
+/// A save time between step boundaries, where the state is interpolated: see [`TimeGrid::dense`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Output {
+    /// The save time.
+    pub time: f64,
+    /// The step that it lies in, from boundary n to n + 1.
+    pub step: usize,
+    /// Its place in the step, `0 ≤ u ≤ 1`.
+    pub u: f64,
+}
+
+/// Gradient with respect to the times of a grid.
+///
+/// Step boundaries keep their places relative to the times around them: to t0, t1 and the save times, with
+/// [`TimeGrid::dense`] to t0 and t1 alone. A save time at t0 or t1 moves with it: both hold the same gradient then.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct TimeGradient {
+    /// dJ/dt0.
+    pub t0: f64,
+    /// dJ/dt1.
+    pub t1: f64,
+    /// dJ/dt of every save time.
+    pub saves: Vec<f64>,
 }
 
 /// More steps than this do not fit the kernels' counters.
@@ -59,6 +85,52 @@ impl TimeGrid {
         Self::split(t0, save_at, t1, |length| (length / step * (1.0 - 1e-12)).ceil())
     }
 
+    /// Equal steps of at most `step` from `t0` to `t1`, whatever the save times: a state between two step boundaries is
+    /// interpolated by the cubic Hermite polynomial of both states and the field there, an error of order 4. Each such
+    /// time costs two evaluations of the field; the steps are no shorter for it.
+    ///
+    /// ```
+    /// use costate::TimeGrid;
+    /// let grid = TimeGrid::dense(0.0, &[0.123, 0.5, 0.877], 1.0, 0.25)?;
+    /// assert_eq!((grid.steps(), grid.save_times().len()), (4, 3));
+    /// # Ok::<(), costate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::with_step`].
+    pub fn dense(t0: f64, save_at: &[f64], t1: f64, step: f64) -> Result<Self> {
+        Self::with_step(t0, &[t1], t1, step)?.with_outputs(save_at)
+    }
+
+    /// `steps` equal steps from `t0` to `t1`, otherwise as [`Self::dense`].
+    ///
+    /// # Errors
+    /// As [`Self::with_step`].
+    pub fn dense_with_steps(t0: f64, save_at: &[f64], t1: f64, steps: usize) -> Result<Self> {
+        Self::uniform(t0, t1, steps)?.with_outputs(save_at)
+    }
+
+    /// The same steps with other save times, anywhere.
+    fn with_outputs(mut self, save_at: &[f64]) -> Result<Self> {
+        let (t0, t1) = (self.t0(), self.t1());
+        let save_at = if save_at.is_empty() { &[t1] } else { save_at };
+        check_monotone("save time", save_at, t0, t1)?;
+        let sign = (t1 - t0).signum();
+        let last = self.steps() - 1;
+        let output = |&time: &f64| {
+            let after = self.times.partition_point(|&t| sign * t <= sign * time);
+            let step = after.clamp(1, last + 1) - 1;
+            let (start, end) = (self.times[step], self.times[step + 1]);
+            Output { time, step, u: ((time - start) / (end - start)).clamp(0.0, 1.0) }
+        };
+        let outputs: Vec<Output> = save_at.iter().map(output).collect();
+        self.saves = outputs.iter().flat_map(|o| [o.step, o.step + 1]).collect();
+        self.saves.sort_unstable();
+        self.saves.dedup();
+        self.outputs = outputs;
+        Ok(self)
+    }
+
     /// Any strictly monotone boundaries; `saves` are indices into them, rising.
     ///
     /// # Errors
@@ -76,7 +148,7 @@ impl TimeGrid {
                 format!("give at least one, rising, each below {}", times.len()),
             ));
         }
-        Ok(Self { times, saves })
+        Ok(Self { times, saves, outputs: Vec::new() })
     }
 
     fn split(t0: f64, save_at: &[f64], t1: f64, count: impl Fn(f64) -> f64) -> Result<Self> {
@@ -109,7 +181,7 @@ impl TimeGrid {
         saves.truncate(save_at.len());
         // Steps below the resolution of f64 would repeat a boundary.
         check_monotone("step boundary", &times, t0, t1)?;
-        Ok(Self { times, saves })
+        Ok(Self { times, saves, outputs: Vec::new() })
     }
 
     /// Number of steps, N.
@@ -124,7 +196,8 @@ impl TimeGrid {
         &self.times
     }
 
-    /// Indices of the boundaries that are saved, rising.
+    /// Indices of the boundaries whose states are kept, rising: those of the save times, or with [`Self::dense`] the ends of
+    /// the steps that save times lie in.
     #[must_use]
     pub fn saves(&self) -> &[usize] {
         &self.saves
@@ -133,7 +206,59 @@ impl TimeGrid {
     /// The save times.
     #[must_use]
     pub fn save_times(&self) -> Vec<f64> {
+        if self.is_dense() {
+            return self.outputs.iter().map(|o| o.time).collect();
+        }
         self.saves.iter().map(|&i| self.times[i]).collect()
+    }
+
+    /// Number of save times.
+    #[must_use]
+    pub fn observations(&self) -> usize {
+        if self.is_dense() { self.outputs.len() } else { self.saves.len() }
+    }
+
+    /// True if the states at the save times are interpolated.
+    #[must_use]
+    pub fn is_dense(&self) -> bool {
+        !self.outputs.is_empty()
+    }
+
+    /// The save times of a dense grid; none otherwise.
+    #[must_use]
+    pub fn outputs(&self) -> &[Output] {
+        &self.outputs
+    }
+
+    /// The gradient with respect to t0, t1 and the save times from those with respect to every boundary, `[N + 1]`, and for a
+    /// dense grid every save time, the others being fixed.
+    ///
+    /// # Panics
+    /// If the lengths are others.
+    #[must_use]
+    pub fn time_gradient(&self, boundaries: &[f64], outputs: &[f64]) -> TimeGradient {
+        assert_eq!(boundaries.len(), self.times.len(), "one gradient for every boundary");
+        assert_eq!(outputs.len(), self.outputs.len(), "one gradient for every save time of a dense grid");
+        let last = self.steps();
+        let mut knots: Vec<usize> = if self.is_dense() { Vec::new() } else { self.saves.clone() };
+        knots.extend([0, last]);
+        knots.sort_unstable();
+        knots.dedup();
+        let mut gradient = vec![0.0; knots.len()];
+        for (n, g) in boundaries.iter().enumerate() {
+            let after = knots.partition_point(|&k| k < n).max(1);
+            let [from, to] = [knots[after - 1], knots[after]].map(|k| self.times[k]);
+            let place = (self.times[n] - from) / (to - from);
+            gradient[after - 1] += (1.0 - place) * g;
+            gradient[after] += place * g;
+        }
+        let saves = if self.is_dense() {
+            outputs.to_vec()
+        } else {
+            let place = |s: &usize| knots.binary_search(s).map_or(f64::NAN, |k| gradient[k]);
+            self.saves.iter().map(place).collect()
+        };
+        TimeGradient { t0: gradient[0], t1: gradient[knots.len() - 1], saves }
     }
 
     /// Start of the integration.
@@ -199,6 +324,40 @@ mod tests {
         let grid = TimeGrid::with_steps(1.0, &[1.0, 0.5], -1.0, 4).expect("a valid grid");
         assert_eq!((grid.steps(), grid.saves()), (8, &[0, 4][..]));
         assert_eq!(grid.t1(), -1.0);
+    }
+
+    #[test]
+    fn dense_save_times_lie_in_their_steps() {
+        for sign in [1.0, -1.0] {
+            let save_at: Vec<f64> = [0.0, 0.1, 0.25, 0.26, 0.3, 1.0].iter().map(|t| sign * t).collect();
+            let grid = TimeGrid::dense(0.0, &save_at, sign, 0.25).expect("a valid grid");
+            assert_eq!(grid.steps(), 4, "steps do not depend on the save times");
+            assert_eq!(grid.save_times(), save_at);
+            assert_eq!(grid.saves(), [0, 1, 2, 3, 4], "ends of the steps in use");
+            for output in grid.outputs() {
+                let (start, end) = (grid.times()[output.step], grid.times()[output.step + 1]);
+                assert!((start + output.u * (end - start) - output.time).abs() < 1e-15, "{output:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn time_gradients_of_all_boundaries_move_the_knots() {
+        // J = Σ g_n τ_n of boundaries that follow t0, a save time and t1.
+        let g = [0.3, -1.0, 2.0, 0.7, 0.1, -0.4, 0.9];
+        let objective = |t0: f64, save: f64, t1: f64| {
+            let grid = TimeGrid::with_steps(t0, &[save], t1, 3).expect("a valid grid");
+            grid.times().iter().zip(&g).map(|(t, g)| t * g).sum::<f64>()
+        };
+        let grid = TimeGrid::with_steps(0.1, &[0.5], 2.0, 3).expect("a valid grid");
+        let found = grid.time_gradient(&g, &[]);
+        let e = 1e-6;
+        let by_t0 = (objective(0.1 + e, 0.5, 2.0) - objective(0.1 - e, 0.5, 2.0)) / (2.0 * e);
+        let by_save = (objective(0.1, 0.5 + e, 2.0) - objective(0.1, 0.5 - e, 2.0)) / (2.0 * e);
+        let by_t1 = (objective(0.1, 0.5, 2.0 + e) - objective(0.1, 0.5, 2.0 - e)) / (2.0 * e);
+        for (found, wanted) in [(found.t0, by_t0), (found.saves[0], by_save), (found.t1, by_t1)] {
+            assert!((found - wanted).abs() < 1e-8, "{found} and {wanted}");
+        }
     }
 
     #[test]

@@ -167,7 +167,8 @@ impl Method {
         }
     }
 
-    /// The ways to a gradient that the method has.
+    /// The ways to the gradient of the computed loss that the method has. Runge–Kutta methods have
+    /// [`Adjoint::Continuous`] beside them.
     #[must_use]
     pub fn adjoints(self) -> &'static [Adjoint] {
         match self.pair() {

@@ -10,7 +10,7 @@ mod tableau;
 pub(crate) use adjoint::RANGE;
 pub use adjoint::{Adjoint, AdjointOptions, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
 pub use contraction::Contraction;
-pub use grid::TimeGrid;
+pub use grid::{Output, TimeGradient, TimeGrid};
 pub use method::Method;
 pub use pair::{Kick, PairKind, PairScheme, Side, Update};
 pub use tableau::Tableau;

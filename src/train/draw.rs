@@ -1,5 +1,7 @@
 //! The draw of a minibatch on the host: what shaders/gather.wgsl does on the device.
 
+use crate::model::pcg;
+
 /// The series and the first point of the window that trajectory `trajectory` of a minibatch gets in an iteration.
 ///
 /// A hash of the three numbers, so any minibatch can be named again later: draws are uniform over all windows of
@@ -15,13 +17,6 @@ pub fn draw(seed: u32, iteration: u32, trajectory: u32, series: u32, times: u32,
     let windows = series.checked_mul(starts).expect("fewer than 2^32 windows");
     let drawn = key % windows;
     (drawn / starts, drawn % starts)
-}
-
-/// PCG output permutation (Jarzynski & Olano 2020, "Hash functions for GPU rendering").
-fn pcg(v: u32) -> u32 {
-    let s = v.wrapping_mul(747_796_405).wrapping_add(2_891_336_453);
-    let w = ((s >> ((s >> 28) + 4)) ^ s).wrapping_mul(277_803_737);
-    (w >> 22) ^ w
 }
 
 #[cfg(test)]
