@@ -134,10 +134,8 @@ fn chain(euler: &Euler<'_>, states: &[Vec<f64>], checks: &mut Checks) -> Result<
         }
     }
     table.print();
-    println!(
-        "  \"g2 = g3ᵀJ, g1 = g2ᵀJ\" has one transpose too many: a row times J is a row again. Read so that the shapes"
-    );
-    println!("  fit, the second transpose multiplies by J from the wrong side; \"turned\" does that with the right J.");
+    println!("  The blog's \"g2 = g3ᵀJ, g1 = g2ᵀJ\": g3 is a column there, so g2 is a row, and g2ᵀJ does not fit.");
+    println!("  In the one order that fits, J acts from the wrong side: \"transposed twice\", with J = I + Δt f_x.");
     Ok(())
 }
 
