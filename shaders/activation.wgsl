@@ -1,13 +1,15 @@
 // Activations and their slopes from additions, multiplications, divisions and bit operations only: built-in tanh is NaN
 // for large arguments on some drivers and has no relative accuracy near 0 on others, built-in exp is off by 15 ulp.
-// Each `name_slope(p, a)` is the derivative at p, given the value a = name_value(p).
+// Each `name_slope(p, a)` is the derivative at p, given the value a = name_value(p), each `name_curvature(p, a)` the second.
 // Twin: src/reference/activation.rs. Coefficients: minimax fits rounded to f32; errors measured in tests/kernels.rs.
 
 fn identity_value(p: f32) -> f32 { return p; }
 fn identity_slope(p: f32, a: f32) -> f32 { return 1.0; }
+fn identity_curvature(p: f32, a: f32) -> f32 { return 0.0; }
 
 fn relu_value(p: f32) -> f32 { return max(p, 0.0); }
 fn relu_slope(p: f32, a: f32) -> f32 { return select(0.0, 1.0, p > 0.0); }
+fn relu_curvature(p: f32, a: f32) -> f32 { return 0.0; }
 
 /// e^p: Cody-Waite reduction to |r| <= ln 2 / 2, a polynomial, and the exponent put in by bits.
 fn exp_value(p: f32) -> f32 {
@@ -29,6 +31,7 @@ fn tanh_value(p: f32) -> f32 {
     return select(1.0, -1.0, p < 0.0) * select(far, near, m < 0.6);
 }
 fn tanh_slope(p: f32, a: f32) -> f32 { return 1.0 - a * a; }
+fn tanh_curvature(p: f32, a: f32) -> f32 { return -2.0 * a * (1.0 - a * a); }
 
 /// e^p - 1 = tanh(p/2) (e^p + 1) keeps its relative accuracy near 0.
 fn elu_value(p: f32) -> f32 {
@@ -36,6 +39,7 @@ fn elu_value(p: f32) -> f32 {
     return select(tanh_value(0.5 * m) * (exp_value(m) + 1.0), p, p > 0.0);
 }
 fn elu_slope(p: f32, a: f32) -> f32 { return select(a + 1.0, 1.0, p > 0.0); }
+fn elu_curvature(p: f32, a: f32) -> f32 { return select(a + 1.0, 0.0, p > 0.0); }
 
 fn sigmoid(p: f32) -> f32 {
     let e = exp_value(-abs(p));
@@ -53,11 +57,17 @@ fn log1p_unit(e: f32) -> f32 {
 
 fn softplus_value(p: f32) -> f32 { return max(p, 0.0) + log1p_unit(exp_value(-abs(p))); }
 fn softplus_slope(p: f32, a: f32) -> f32 { return sigmoid(p); }
+fn softplus_curvature(p: f32, a: f32) -> f32 { return sigmoid(p) * sigmoid(-p); }
 
 fn silu_value(p: f32) -> f32 { return p * sigmoid(p); }
 fn silu_slope(p: f32, a: f32) -> f32 {
     let s = sigmoid(p);
     return s * (1.0 + p * (1.0 - s));
+}
+fn silu_curvature(p: f32, a: f32) -> f32 {
+    let s = sigmoid(p);
+    let c = sigmoid(-p);
+    return s * c * (2.0 + p * (c - s));
 }
 
 /// q(t) = erfc(z) e^(z^2) / t on t in [2/11, 1], relative error 1.8e-7.
@@ -84,6 +94,9 @@ fn gauss_cdf(p: f32) -> f32 {
 fn gelu_value(p: f32) -> f32 { return p * gauss_cdf(p); }
 fn gelu_slope(p: f32, a: f32) -> f32 {
     return gauss_cdf(p) + p * 0.398942280 * exp_value(-0.5 * min(p * p, 160.0));
+}
+fn gelu_curvature(p: f32, a: f32) -> f32 {
+    return (2.0 - min(p * p, 160.0)) * 0.398942280 * exp_value(-0.5 * min(p * p, 160.0));
 }
 
 /// sin of a reduced argument, |r| <= pi / 2. Beyond |p| = 1e5 the reduction has lost its digits; the clamp keeps the
@@ -112,3 +125,4 @@ fn sin_slope(p: f32, a: f32) -> f32 {
     let s = sin_reduced(reduce_by_pi(p, n + 0.5));
     return select(-s, s, (i32(n) & 1) == 1);
 }
+fn sin_curvature(p: f32, a: f32) -> f32 { return -a; }

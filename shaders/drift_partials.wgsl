@@ -12,7 +12,7 @@ struct DriftCall {
 var<immediate> call: DriftCall;
 
 @group(0) @binding(0) var<storage, read> drift: array<f32>;
-@group(0) @binding(1) var<storage, read> spread: array<f32>;
+@group(0) @binding(1) var<storage, read> measures: array<f32>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(64)
@@ -34,7 +34,7 @@ fn drift_partials(
                 largest = max(largest, drift[b]);
                 sum += drift[b];
                 survivors += 1.0;
-                apart = max(apart, spread[b]);
+                apart = max(apart, measures[b]);
             }
             if (call.fixed == 1u) {
                 differing += drift[call.stride + b];

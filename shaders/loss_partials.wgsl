@@ -1,21 +1,13 @@
-// Sums of squared residuals over runs of 256 observations, and the number of trajectories that take part.
-// A quarantined trajectory adds nothing to either. Residuals [time, dim, stride]; partials [rows, 2].
-// Twin: src/reference/solve.rs.
+// Over runs of 256 observations: the sum of their weighted losses, how many take part, how many trajectories, and the sum
+// of the running costs of those. A quarantined trajectory and a masked observation add nothing to any.
+// States [time, dim, stride]; partials [rows, 4]. Companions: fold, observation, loss_*, weight_*. Mirror:
+// loss_cotangents.wgsl. Twin: Loss::value, src/model/loss.rs.
 
-struct LossCall {
-    count: u32,
-    stride: u32,
-    batch: u32,
-    first_row: u32,
-    rows: u32,
-    counts: u32,
-}
-
-var<immediate> call: LossCall;
-
-@group(0) @binding(0) var<storage, read> residuals: array<f32>;
-@group(0) @binding(1) var<storage, read> status: array<u32>;
-@group(0) @binding(2) var<storage, read_write> partials: array<f32>;
+@group(0) @binding(0) var<storage, read> states: array<f32>;
+@group(0) @binding(1) var<storage, read> observed: array<f32>;
+@group(0) @binding(2) var<storage, read> status: array<u32>;
+@group(0) @binding(3) var<storage, read> measures: array<f32>;
+@group(0) @binding(4) var<storage, read_write> partials: array<f32>;
 
 @compute @workgroup_size(64)
 fn loss_partials(
@@ -25,18 +17,28 @@ fn loss_partials(
 ) {
     let row = folded(group, groups, local);
     if (row < call.rows) {
-        var squares = 0.0;
+        var losses = 0.0;
+        var observations = 0.0;
         var trajectories = 0.0;
+        var costs = 0.0;
         for (var i = row; i < call.count; i += call.rows) {
             let b = i % call.stride;
             if (b < call.batch && status[b] == 0u) {
-                squares += residuals[i] * residuals[i];
+                let weight = weight_of(i);
+                if (weight >= 0.0) {
+                    losses += weight * loss_value(states[i] - observed[i], component_of(i));
+                    observations += 1.0;
+                }
                 if (i < call.stride && call.counts == 1u) {
                     trajectories += 1.0;
+                    costs += measures[call.stride + b];
                 }
             }
         }
-        partials[2u * (call.first_row + row)] = squares;
-        partials[2u * (call.first_row + row) + 1u] = trajectories;
+        let at = 4u * (call.first_row + row);
+        partials[at] = losses;
+        partials[at + 1u] = observations;
+        partials[at + 2u] = trajectories;
+        partials[at + 3u] = costs;
     }
 }

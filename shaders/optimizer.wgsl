@@ -1,4 +1,4 @@
-// Shared by the optimisers: the gradient that is applied. Companion of adam.wgsl and sgd.wgsl.
+// Shared by the optimisers: the gradient that is applied. Companion of adam.wgsl and sgd.wgsl, with summary.wgsl.
 
 struct OptimizerCall {
     count: u32,
@@ -19,12 +19,13 @@ var<immediate> call: OptimizerCall;
 
 /// Factor that clips the gradient's norm.
 fn clip_factor() -> f32 {
-    let norm = sqrt(summary[10]);
+    let norm = sqrt(summary[NORM]);
     return select(1.0, call.clip / norm, norm > call.clip);
 }
 
 /// An update is made unless the gradient is not finite, no trajectory was left, one failed on the way back, after it
 /// had added to the gradient, or a word of fixed point did not come back: then the step is skipped as a whole.
 fn usable() -> bool {
-    return is_finite(summary[10]) && summary[2] > 0.0 && summary[7] == summary[2] && summary[8] == 0.0;
+    let left = summary[TRAJECTORIES_LEFT];
+    return is_finite(summary[NORM]) && left > 0.0 && summary[SURVIVORS] == left && summary[DIFFERING] == 0.0;
 }

@@ -3,10 +3,10 @@
 //   a_source += beta a_target + s a_target dPsi/dsource,   a_target <- alpha a_target,
 // with drifts before and after, and the contraction, which is symmetric. Activations and deltas of every evaluation go to
 // scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them. The rounding of fixed point passes straight through.
-// In: weights, schedule, observations (residuals or cotangents), summary (their factor); in/out: adjoint [2 dim, stride],
+// In: weights, schedule, cotangents of the observations; in/out: adjoint [2 dim, stride],
 // status. Where the sources come from is up to source_stored.wgsl (pair_walk has left them) or source_walked.wgsl (this
 // kernel walks back itself, with the increments that it evaluates anyway). Companions: common, schedule, entry_update,
-// status, stages, step_call, pull_back, source_*, generated mlp_record and mlp_backprop. Mirror: pair_walk.wgsl. Twin:
+// status, stages, step_call, pull_back, charge_*, clock_*, source_*, generated mlp_record and mlp_backprop. Mirror: pair_walk.wgsl. Twin:
 // src/reference/pair.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
@@ -15,7 +15,8 @@
 @group(0) @binding(3) var<storage, read> observed: array<f32>;
 @group(0) @binding(4) var<storage, read_write> status: array<u32>;
 @group(0) @binding(5) var<storage, read_write> scratch: array<Lanes>;
-@group(0) @binding(6) var<storage, read> summary: array<f32>;
+
+const ADJOINT_ROWS: u32 = 2u * DIM;
 
 // Adjoints of y and z.
 var<private> a: array<f32, 2u * COMPONENTS>;
@@ -35,7 +36,7 @@ fn receive(slot: u32) {
     }
     let base = (slot - call.slot_base) * DIM * call.stride;
     for (var q = 0u; q < COMPONENTS; q++) {
-        let seed = select(0.0, summary[1] * observed[base + element(q)], alive[q % TRAJECTORIES]);
+        let seed = select(0.0, observed[base + element(q)], alive[q % TRAJECTORIES]);
         a[q] += schedule.pair.y * seed;
         a[COMPONENTS + q] += schedule.pair.z * seed;
     }
@@ -57,18 +58,11 @@ fn pull_increment(entry: Entry, n: u32, in_tile: u32) {
     find_source(entry, n);
     for (var i = 0u; i < STAGES; i++) {
         stage_argument(i, entry.h);
-        scratch_row = (n * STAGES + i) * call.tile + in_tile;
-        mlp_record(entry.t + schedule.nodes[i].c * entry.h);
-        keep_stage(i);
+        record_stage(i, n, in_tile, entry.t + schedule.nodes[i].c * entry.h);
     }
     take_back(entry);
-    for (var m = 0u; m < STAGES; m++) {
-        let i = STAGES - 1u - m;
-        stage_cotangent(i, entry.h);
-        scratch_row = (n * STAGES + i) * call.tile + in_tile;
-        mlp_backprop();
-        keep_stage(i);
-    }
+    drift_ahead(entry, n);
+    pull_stages(n, in_tile, entry.t, entry.h, paid_length(entry));
 }
 
 fn update(entry: Entry, n: u32, in_tile: u32) {
@@ -90,6 +84,8 @@ fn update(entry: Entry, n: u32, in_tile: u32) {
         a[source_base + q] += sum;
         a[target_base + q] = alpha * a[target_base + q] + entry.drift * a[source_base + q];
     }
+    drift_behind(entry, n);
+    turn_clock(call.first_step + n, paid_rate(entry));
 }
 
 /// Quarantines trajectories that are no longer finite.
@@ -114,9 +110,12 @@ fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
             a[c * COMPONENTS + q] = select(0.0, value, alive[q % TRAJECTORIES]);
         }
     }
+    begin_charging();
+    start_clock();
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
         let entry = schedule.entries[call.first_step + n];
+        pass_knot(slot_of(entry));
         receive(slot_of(entry));
         if (has(entry, CONTRACT)) {
             before_contraction();
@@ -125,6 +124,7 @@ fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         update(entry, n, in_tile);
         check(call.step_number + n);
     }
+    stop_clock();
     receive(call.outer_slot);
     end_sources();
     for (var c = 0u; c < 2u; c++) {

@@ -1,16 +1,16 @@
 // Walks a tile of the batch through a run of updates of the pair (y, z), forward or back (math.md sections 3.4 and 4):
 //   source += d target,   target <- alpha target + beta source +- Psi_h(t, source),   source += d target.
 // One pipeline for both directions: a driver may give another pipeline other bits, and the way back must meet the bits of
-// the way there. In: weights, schedule; in/out: state (both copies), observations, status, spread (largest distance of
-// the copies); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
-// Companions: common, schedule, entry_update, status, stages, step_call, observe, pair_float or pair_fixed and theirs,
+// the way there. In: weights, schedule; in/out: state (both copies), observations, status, measures (largest distance of
+// the copies, running cost); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
+// Companions: common, schedule, entry_update, status, stages, step_call, observe, pay or pay_nothing, pair_float or pair_fixed and theirs,
 // generated mlp_eval. Twin: src/reference/pair.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<Word>;
 @group(0) @binding(5) var<storage, read_write> sources: array<f32>;
-@group(0) @binding(6) var<storage, read_write> spread: array<f32>;
+@group(0) @binding(6) var<storage, read_write> measures: array<f32>;
 
 // What went wrong with a trajectory in the current update, as the kind of a status.
 var<private> trouble: array<u32, TRAJECTORIES>;
@@ -27,14 +27,19 @@ fn update(entry: Entry, n: u32, backward: bool) {
         x[q] = copy_value(source_side, q);
     }
     if ((call.mode & KEEP) != 0u) {
-        let base = n * DIM * call.stride;
+        let base = n * KEPT * DIM * call.stride;
         for (var q = 0u; q < COMPONENTS; q++) {
             sources[base + element(q)] = x[q];
+            if (KEPT == 2u) {
+                sources[base + DIM * call.stride + element(q)] = copy_value(target_side, q);
+            }
         }
     }
     for (var i = 0u; i < STAGES; i++) {
         stage_argument(i, entry.h);
-        mlp_eval(entry.t + schedule.nodes[i].c * entry.h);
+        let t = entry.t + schedule.nodes[i].c * entry.h;
+        mlp_eval(t);
+        pay(schedule.nodes[i].b * paid_length(entry), t);
         keep_stage(i);
     }
     kick(target_side, entry, backward);
@@ -63,7 +68,7 @@ fn check_trouble(n: u32) {
 fn measure() {
     for (var q = 0u; q < COMPONENTS; q++) {
         let b = first + q % TRAJECTORIES;
-        spread[b] = max(spread[b], select(0.0, distance_of(q), schedule.pair.alpha > 0.0));
+        measures[b] = max(measures[b], select(0.0, distance_of(q), schedule.pair.alpha > 0.0));
     }
 }
 
@@ -74,6 +79,7 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     let backward = (call.mode & BACKWARD) != 0u;
     event = call.event;
     load_pair();
+    begin_paying();
     if (!backward) {
         output();
         observe(call.outer_slot, call.step_number);
@@ -102,5 +108,6 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
             }
         }
     }
+    end_paying();
     store_pair();
 }

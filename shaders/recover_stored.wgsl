@@ -1,6 +1,6 @@
 // Stored adjoint, reverse: the state before step n is loaded. Mirror: store_state.wgsl.
 
-@group(0) @binding(8) var<storage, read> stored: array<f32>;
+@group(0) @binding(7) var<storage, read> stored: array<f32>;
 
 const PHASES: u32 = 1u;
 

@@ -18,9 +18,25 @@ struct Pair {
     z: f32,
 }
 
+// Weights of the terms of the running cost, and the seed of the probe.
+struct Cost {
+    kinetic: f32,
+    reference: f32,
+    jacobian: f32,
+    seed: u32,
+}
+
+// Of two entries: the place of the entry's time in its segment of the grid, and its length as a part of the segment's.
+struct Clock {
+    even: vec2<f32>,
+    odd: vec2<f32>,
+}
+
 struct Schedule {
     a: array<Coefficient, 64>,
     nodes: array<Node, 8>,
     pair: Pair,
+    cost: Cost,
     entries: array<Entry, 1024>,
+    clock: array<Clock, 512>,
 }

@@ -3,7 +3,7 @@
 // again; trajectories that failed do not come back. Companions: pair_float or pair_fixed and theirs. Mirror:
 // source_stored.wgsl.
 
-@group(0) @binding(7) var<storage, read_write> state: array<Word>;
+@group(0) @binding(6) var<storage, read_write> state: array<Word>;
 
 // Not looked at on the way back.
 var<private> trouble: array<u32, TRAJECTORIES>;
@@ -26,6 +26,11 @@ fn find_source(entry: Entry, n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = copy_value(source_side, q);
     }
+}
+
+/// The target before the update, once it is taken back.
+fn target_value(q: u32, n: u32) -> f32 {
+    return copy_value(target_base / COMPONENTS, q);
 }
 
 fn take_back(entry: Entry) {

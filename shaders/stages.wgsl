@@ -4,20 +4,27 @@
 // Companions: schedule.wgsl and a binding `schedule`. Twin: src/reference/step.rs.
 
 const COMPONENTS: u32 = DIM * TRAJECTORIES;
+// With gradients in time the cotangent of the time follows that of the argument.
+const VALUES: u32 = (DIM + TIME_ROWS) * TRAJECTORIES;
 
 // State; stages k_i, in the reverse pass later the cotangents of the X_i; argument and value of f.
 var<private> x: array<f32, COMPONENTS>;
 var<private> k: array<f32, COMPONENTS * STAGES>;
 var<private> argument: array<f32, PADDED_DIM * TRAJECTORIES>;
-var<private> value: array<f32, COMPONENTS>;
+var<private> value: array<f32, VALUES>;
+
+/// Component q of sum_{j<i} a_ij k_j.
+fn stage_sum(i: u32, q: u32) -> f32 {
+    var sum = 0.0;
+    for (var j = 0u; j < i; j++) {
+        sum += schedule.a[i * 8u + j].value * k[j * COMPONENTS + q];
+    }
+    return sum;
+}
 
 fn stage_argument(i: u32, h: f32) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        var sum = 0.0;
-        for (var j = 0u; j < i; j++) {
-            sum += schedule.a[i * 8u + j].value * k[j * COMPONENTS + q];
-        }
-        argument[q] = x[q] + h * sum;
+        argument[q] = x[q] + h * stage_sum(i, q);
     }
 }
 

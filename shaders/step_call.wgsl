@@ -4,6 +4,11 @@ const NO_SLOT: u32 = 0xffffffffu;
 // Bits of `mode`.
 const BACKWARD: u32 = 1u;
 const KEEP: u32 = 2u;
+const SAVE: u32 = 4u;
+const LIMIT: u32 = 8u;
+const PAY: u32 = 16u;
+const FIRST: u32 = 32u;
+const LAST: u32 = 64u;
 
 struct StepCall {
     first_step: u32,
@@ -13,7 +18,6 @@ struct StepCall {
     stride: u32,
     slot_base: u32,
     outer_slot: u32,
-    residual: u32,
     step_number: u32,
     rows: u32,
     tile: u32,
@@ -21,6 +25,7 @@ struct StepCall {
     event: u32,
     bits: u32,
     fraction: u32,
+    segment: u32,
 }
 
 var<immediate> call: StepCall;

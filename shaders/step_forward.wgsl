@@ -1,12 +1,13 @@
 // Advances the state of a tile of the batch by a run of steps.
-// In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride] (states or
-// residuals), status (first step that left the finite numbers), and with the stored adjoint the state before each step.
+// In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride], status (first step
+// that left the finite numbers), running cost, and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
-// Companions: common, schedule, entry_step, stages, step_call, observe, store_*, generated mlp_eval. Twin: src/reference/solve.rs.
+// Companions: common, schedule, entry_step, stages, step_call, observe, store_*, pay or pay_nothing, generated mlp_eval. Twin: src/reference/solve.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
+@group(0) @binding(5) var<storage, read_write> measures: array<f32>;
 
 /// Notes the first step at whose end a trajectory is not finite; that it was too far from a target before says less.
 fn check(n: u32) {
@@ -25,19 +26,23 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];
     }
+    begin_paying();
     observe(call.outer_slot, call.step_number);
     for (var n = 0u; n < call.steps; n++) {
         let step = schedule.entries[call.first_step + n];
         store(n);
         for (var i = 0u; i < STAGES; i++) {
             stage_argument(i, step.h);
-            mlp_eval(step.start + schedule.nodes[i].c * step.h);
+            let t = step.start + schedule.nodes[i].c * step.h;
+            mlp_eval(t);
+            pay(schedule.nodes[i].b * step.h, t);
             keep_stage(i);
         }
         advance(step.h);
         check(call.step_number + n);
         observe(step.slot, call.step_number + n);
     }
+    end_paying();
     for (var q = 0u; q < COMPONENTS; q++) {
         state[element(q)] = x[q];
     }

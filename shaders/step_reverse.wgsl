@@ -2,9 +2,8 @@
 // and pulls the adjoint through them (discrete adjoint, math.md section 2.2):
 //   K_i = h (b_i a + sum_{j>i} a_ji Y_j),   Y_i = K_i df/dx(X_i),   a <- a + sum Y_i.
 // Activations and deltas of every evaluation go to scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them.
-// In: weights, schedule, state (after the last step), observations (residuals or cotangents), summary (their factor);
-// in/out: adjoint [dim, stride], state, status. Trajectories that are padding or not finite write zeros to scratch.
-// Companions: common, schedule, entry_step, stages, step_call, pull_back, recover_*, generated mlp_record and mlp_backprop.
+// In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state, status. Trajectories that are padding or not finite write zeros to scratch.
+// Companions: common, schedule, entry_step, stages, step_call, pull_back, charge_*, clock_*, recover_*, generated mlp_record and mlp_backprop.
 // Twin: src/reference/solve.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
@@ -14,10 +13,12 @@
 @group(0) @binding(4) var<storage, read> observed: array<f32>;
 @group(0) @binding(5) var<storage, read_write> status: array<u32>;
 @group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
-@group(0) @binding(7) var<storage, read> summary: array<f32>;
+
+const ADJOINT_ROWS: u32 = DIM;
 
 // Adjoint.
 var<private> a: array<f32, COMPONENTS>;
+
 /// Adds the cotangent of an observation.
 fn receive(slot: u32) {
     if (slot == NO_SLOT) {
@@ -25,8 +26,7 @@ fn receive(slot: u32) {
     }
     let base = (slot - call.slot_base) * DIM * call.stride;
     for (var q = 0u; q < COMPONENTS; q++) {
-        let seed = summary[1] * observed[base + element(q)];
-        a[q] += select(0.0, seed, alive[q % TRAJECTORIES]);
+        a[q] += select(0.0, observed[base + element(q)], alive[q % TRAJECTORIES]);
     }
 }
 
@@ -54,9 +54,12 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
         a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
     }
+    begin_charging();
+    start_clock();
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
         let step = schedule.entries[call.first_step + n];
+        pass_knot(step.slot);
         receive(step.slot);
         recover(n);
         for (var p = 0u; p < PHASES * STAGES; p++) {
@@ -65,20 +68,13 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
             let i = p % STAGES;
             let h = select(-step.h, step.h, recording);
             stage_argument(i, h);
-            scratch_row = (n * STAGES + i) * call.tile + in_tile;
-            mlp_record(select(step.end, step.start, recording) + schedule.nodes[i].c * h);
-            keep_stage(i);
+            record_stage(i, n, in_tile, select(step.end, step.start, recording) + schedule.nodes[i].c * h);
             if (!recording && i + 1u == STAGES) {
                 advance(h);
             }
         }
-        for (var m = 0u; m < STAGES; m++) {
-            let i = STAGES - 1u - m;
-            stage_cotangent(i, step.h);
-            scratch_row = (n * STAGES + i) * call.tile + in_tile;
-            mlp_backprop();
-            keep_stage(i);
-        }
+        pull_stages(n, in_tile, step.start, step.h, step.h);
+        turn_clock(call.first_step + n, 1.0);
         for (var q = 0u; q < COMPONENTS; q++) {
             // Summed apart: the increments are small, and each addition to a rounds to a unit of a.
             var sum = 0.0;
@@ -89,6 +85,7 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
         check(call.step_number + n);
     }
+    stop_clock();
     receive(call.outer_slot);
     for (var q = 0u; q < COMPONENTS; q++) {
         state[element(q)] = x[q];

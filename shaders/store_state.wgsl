@@ -1,6 +1,6 @@
 // Stored adjoint, forward: keeps the state before each step. Mirror: recover_stored.wgsl.
 
-@group(0) @binding(5) var<storage, read_write> stored: array<f32>;
+@group(0) @binding(6) var<storage, read_write> stored: array<f32>;
 
 fn store(n: u32) {
     let base = n * DIM * call.stride;

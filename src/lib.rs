@@ -78,8 +78,8 @@ pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
 pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
 pub use plan::{Candidate, Caps, DeviceKind, FieldEvaluations, MemoryPlan, Slot};
 pub use problem::{
-    Gradient, NeuralOde, NeuralOdeBuilder, RECONSTRUCTION_TOLERANCE, Reconstruction, Report, Solution,
-    TrajectoryStatus, Warning,
+    Cost, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE, Reconstruction, Report,
+    Solution, TrajectoryStatus, Warning,
 };
 pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGradient, TimeGrid};
 

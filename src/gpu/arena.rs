@@ -30,8 +30,11 @@ impl Arena {
         let arena = Self::new(gpu, &plan.memory)?;
         let (layout, field) = (&plan.shape.layout, &plan.spec.field);
         arena.upload(Slot::PackTable, &layout.pack_table(field))?;
-        if plan.spec.adjoint.is_some() {
+        if plan.memory.bytes(Slot::Blocks) > 0 {
             arena.upload(Slot::Blocks, &layout.gradient_blocks(field))?;
+        }
+        if plan.spec.grid.is_dense() {
+            arena.upload(Slot::DenseTable, &plan.dense_table())?;
         }
         Ok(arena)
     }

@@ -4,6 +4,11 @@
 //! `mlp_eval(t)` takes `argument` to `value`; `mlp_record(t)` does the same and leaves inputs, activations and slopes in
 //! scratch; `mlp_backprop()` takes `cotangent` to `value` (the cotangent of the argument) and leaves the deltas in scratch.
 //!
+//! With [`Extras::tangents`] the derivative along `probe` goes through the layers beside the values, as `TRAJECTORIES` more
+//! columns of every product, to `tangent`; its cotangent `tangent_cotangent` comes back with the others (math.md §8). It
+//! has scratch rows of its own, `call.tile` rows after those of the values: to `outer_product` they are rows like any
+//! other. Bias and time have no tangent.
+//!
 //! The inputs of a layer are copied to named values, so that the inner product runs over registers or constant offsets;
 //! one load of a weight serves all trajectories. A loop goes over the outputs: unrolling it too costs compile time and
 //! gains nothing. Wide layers take their inputs block by block. Since the inputs are named before any output is
@@ -13,6 +18,7 @@
 
 use std::fmt::Write as _;
 
+use crate::model::{Activation, Mlp};
 use crate::plan::{BLOCK, FieldLayout, Lane, LayerLayout, Packed, WeightFetch};
 
 /// Where a product reads its inputs.
@@ -24,36 +30,37 @@ enum Source {
     Hidden,
 }
 
+/// What the functions do beside evaluating the field and pulling cotangents of x and θ back.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Extras {
+    /// The derivative along `probe` goes along.
+    pub(super) tangents: bool,
+    /// `mlp_backprop` leaves the cotangent of the time behind that of the argument.
+    pub(super) time: bool,
+    /// Deltas go to scratch times `share`.
+    pub(super) shares: bool,
+}
+
 /// Generates the field's functions.
 pub(super) struct MlpText<'a> {
     layout: &'a FieldLayout,
     dim: usize,
     time_input: bool,
     lane: Lane,
+    extras: Extras,
     text: String,
 }
 
 impl<'a> MlpText<'a> {
-    pub(super) fn new(layout: &'a FieldLayout, dim: usize, time_input: bool, lane: Lane) -> Self {
-        Self { layout, dim, time_input, lane, text: String::new() }
+    pub(super) fn new(layout: &'a FieldLayout, field: &Mlp, lane: Lane, extras: Extras) -> Self {
+        Self { layout, dim: field.dim(), time_input: field.time_input(), lane, extras, text: String::new() }
     }
 
     /// `mlp_eval`, for the forward pass.
     pub(super) fn forward(mut self) -> String {
         let layers = &self.layout.layers;
         self.privates(layers.iter().map(|l| l.forward));
-        self.line(0, "\nfn mlp_eval(t: f32) {");
-        for (l, layer) in layers.iter().enumerate() {
-            let last = l + 1 == layers.len();
-            self.comment(l, layer);
-            self.product(layer.forward, source(l), |lines| {
-                for r in 0..lines.r {
-                    let target = if last { lines.component("value", r) } else { format!("hidden_{r}[j]") };
-                    lines.line(&format!("{target} = {}_value(s{r});", layer.activation));
-                }
-            });
-        }
-        self.line(0, "}");
+        self.eval();
         self.text
     }
 
@@ -66,6 +73,41 @@ impl<'a> MlpText<'a> {
         self.text
     }
 
+    /// All three.
+    pub(super) fn whole(mut self) -> String {
+        let layers = &self.layout.layers;
+        self.privates(layers.iter().flat_map(|l| [l.forward, l.transposed]));
+        self.eval();
+        self.record();
+        self.backprop();
+        self.text
+    }
+
+    fn eval(&mut self) {
+        let layers = &self.layout.layers;
+        self.line(0, "\nfn mlp_eval(t: f32) {");
+        for (l, layer) in layers.iter().enumerate() {
+            let last = l + 1 == layers.len();
+            let activation = layer.activation;
+            self.comment(l, layer);
+            self.product(layer.forward, layer.forward.rows, source(l), |lines| {
+                for r in 0..lines.r {
+                    let target = if last { lines.component("value", r) } else { format!("hidden_{r}[j]") };
+                    if !lines.tangents {
+                        lines.line(&format!("{target} = {activation}_value(s{r});"));
+                        continue;
+                    }
+                    let along = lines.r + r;
+                    lines.line(&format!("let a{r} = {activation}_value(s{r});"));
+                    lines.line(&format!("{target} = a{r};"));
+                    let target = if last { lines.component("tangent", r) } else { format!("hidden_{along}[j]") };
+                    lines.line(&format!("{target} = {activation}_slope(s{r}, a{r}) * s{along};"));
+                }
+            });
+        }
+        self.line(0, "}");
+    }
+
     fn record(&mut self) {
         let layers = &self.layout.layers;
         self.line(0, "\nfn mlp_record(t: f32) {");
@@ -74,19 +116,27 @@ impl<'a> MlpText<'a> {
         push_line(lines.text, 1, &format!("for (var j = 0u; j < {dim}u; j++) {{"));
         let inputs: Vec<String> = (0..lines.r).map(|r| lines.keep(&lines.component("argument", r), r)).collect();
         lines.store(layers[0].input_unit, "j", &inputs);
+        if lines.tangents {
+            let probes: Vec<String> = (0..lines.r).map(|r| lines.keep(&lines.component("probe", r), r)).collect();
+            lines.store_tangent(layers[0].input_unit, "j", &probes);
+        }
         push_line(lines.text, 1, "}");
         lines.depth = 1;
+        let zeros = vec!["0.0".to_owned(); lines.r];
         if time_input {
             lines.store(layers[0].input_unit + dim, "0u", &vec!["t".to_owned(); lines.r]);
+            lines.store_tangent(layers[0].input_unit + dim, "0u", &zeros);
         }
         for layer in layers {
-            lines.store(layer.input_unit + layer.forward.inputs, "0u", &vec!["1.0".to_owned(); lines.r]);
+            let unit = layer.input_unit + layer.forward.inputs;
+            lines.store(unit, "0u", &vec!["1.0".to_owned(); lines.r]);
+            lines.store_tangent(unit, "0u", &zeros);
         }
         for (l, layer) in layers.iter().enumerate() {
             let next = layers.get(l + 1).map(|n| n.input_unit);
             let (delta_unit, activation) = (layer.delta_unit, layer.activation);
             self.comment(l, layer);
-            self.product(layer.forward, source(l), |lines| {
+            self.product(layer.forward, layer.forward.rows, source(l), |lines| {
                 for r in 0..lines.r {
                     let value = format!("{activation}_value(s{r})");
                     let kept = if next.is_some() { lines.keep(&value, r) } else { value };
@@ -96,11 +146,14 @@ impl<'a> MlpText<'a> {
                     (0..lines.r).map(|r| lines.keep(&format!("{activation}_slope(s{r}, a{r})"), r)).collect();
                 lines.store(delta_unit, "j", &slopes);
                 if let Some(unit) = next {
-                    lines.store(unit, "j", &lines.names("a"));
+                    lines.store(unit, "j", &lines.names("a", lines.r));
                 }
                 for r in 0..lines.r {
                     let target = if next.is_some() { format!("hidden_{r}[j]") } else { lines.component("value", r) };
                     lines.line(&format!("{target} = a{r};"));
+                }
+                if lines.tangents {
+                    lines.record_tangents(activation, delta_unit, next);
                 }
             });
         }
@@ -113,14 +166,18 @@ impl<'a> MlpText<'a> {
         let dim = self.dim;
         let mut lines = self.lines(2);
         push_line(lines.text, 1, &format!("for (var j = 0u; j < {dim}u; j++) {{"));
-        let cotangents: Vec<String> = (0..lines.r).map(|r| lines.component("cotangent", r)).collect();
+        let names = ["cotangent", "tangent_cotangent"];
+        let cotangents: Vec<String> =
+            (0..lines.columns()).map(|r| lines.component(names[r / lines.r], r % lines.r)).collect();
         lines.deltas(layers[layers.len() - 1].delta_unit, &cotangents);
         push_line(lines.text, 1, "}");
         for (l, layer) in layers.iter().enumerate().rev() {
             self.line(1, &format!("// deltas of layer {l} to the cotangents of its inputs"));
             let below = l.checked_sub(1).map(|b| layers[b].delta_unit);
-            self.product(layer.transposed, Source::Hidden, |lines| match below {
-                Some(unit) => lines.deltas(unit, &lines.names("s")),
+            // The last row of layer 0 is that of the time, if the field takes it.
+            let rows = if l == 0 && !self.extras.time { dim } else { layer.transposed.rows };
+            self.product(layer.transposed, rows, Source::Hidden, |lines| match below {
+                Some(unit) => lines.deltas(unit, &lines.names("s", lines.columns())),
                 None => {
                     for r in 0..lines.r {
                         lines.line(&format!("{} = s{r};", lines.component("value", r)));
@@ -132,9 +189,9 @@ impl<'a> MlpText<'a> {
     }
 
     /// `s_r = bias + sum_k w[j, k] input[k, r]` for every row j, handed to `finish` for each trajectory r.
-    fn product(&mut self, packed: Packed, source: Source, finish: impl Fn(&mut Lines<'_>)) {
+    fn product(&mut self, packed: Packed, rows: usize, source: Source, finish: impl Fn(&mut Lines<'_>)) {
         let row = format!("let row = {}u + j * {}u;", packed.offset, packed.stride);
-        let rows = format!("for (var j = 0u; j < {}u; j++) {{", packed.rows);
+        let rows = format!("for (var j = 0u; j < {rows}u; j++) {{");
         self.line(1, "{");
         if packed.blocks() == 1 {
             self.inputs(2, source, packed.inputs, "");
@@ -148,9 +205,12 @@ impl<'a> MlpText<'a> {
         } else {
             self.line(2, &rows);
             self.line(3, &row);
-            for r in 0..self.r() {
-                let bias = packed.bias.map_or("0.0".to_owned(), |b| format!("weights[row + {b}u]"));
-                self.line(3, &format!("wide[j * {}u + {r}u] = {bias};", self.r()));
+            let bias = packed.bias.map_or("0.0".to_owned(), |b| format!("weights[row + {b}u]"));
+            for r in 0..self.columns() {
+                self.line(
+                    3,
+                    &format!("wide[j * {}u + {r}u] = {};", self.columns(), if r < self.r() { &bias } else { "0.0" }),
+                );
             }
             self.line(2, "}");
             self.line(2, &format!("for (var block = 0u; block < {}u; block++) {{", packed.blocks()));
@@ -158,18 +218,18 @@ impl<'a> MlpText<'a> {
             self.line(3, &rows);
             self.line(4, &format!("let row = {}u + j * {}u + block * {BLOCK}u;", packed.offset, packed.stride));
             self.weights(4, BLOCK, None);
-            for r in 0..self.r() {
-                self.line(4, &format!("var s{r} = wide[j * {}u + {r}u];", self.r()));
+            for r in 0..self.columns() {
+                self.line(4, &format!("var s{r} = wide[j * {}u + {r}u];", self.columns()));
             }
             self.accumulate(4, BLOCK);
-            for r in 0..self.r() {
-                self.line(4, &format!("wide[j * {}u + {r}u] = s{r};", self.r()));
+            for r in 0..self.columns() {
+                self.line(4, &format!("wide[j * {}u + {r}u] = s{r};", self.columns()));
             }
             self.line(3, "}");
             self.line(2, "}");
             self.line(2, &rows);
-            for r in 0..self.r() {
-                self.line(3, &format!("let s{r} = wide[j * {}u + {r}u];", self.r()));
+            for r in 0..self.columns() {
+                self.line(3, &format!("let s{r} = wide[j * {}u + {r}u];", self.columns()));
             }
             self.finish(3, &finish);
             self.line(2, "}");
@@ -180,16 +240,18 @@ impl<'a> MlpText<'a> {
     /// Names the inputs: `i{k}_{r}`. The time is the last input of layer 0.
     fn inputs(&mut self, depth: usize, source: Source, count: usize, offset: &str) {
         for k in 0..count {
-            for r in 0..self.r() {
+            for r in 0..self.columns() {
                 let at = format!("{offset}{k}u");
-                let argument = format!("argument[({at}) * {}u + {r}u]", self.r());
+                // Beyond the trajectories: their tangents, which the time has none of.
+                let (array, time) = if r < self.r() { ("argument", "t") } else { ("probe", "0.0") };
+                let argument = format!("{array}[({at}) * {}u + {}u]", self.r(), r % self.r());
                 let value = match source {
                     Source::Hidden => format!("hidden_{r}[{at}]"),
                     Source::Argument if !self.time_input => argument,
                     Source::Argument if !offset.is_empty() => {
-                        format!("select({argument}, t, {at} == {}u)", self.dim)
+                        format!("select({argument}, {time}, {at} == {}u)", self.dim)
                     }
-                    Source::Argument if k == self.dim => "t".to_owned(),
+                    Source::Argument if k == self.dim => time.to_owned(),
                     Source::Argument => argument,
                 };
                 self.line(depth, &format!("let i{k}_{r} = {value};"));
@@ -216,15 +278,15 @@ impl<'a> MlpText<'a> {
 
     fn start(&mut self, depth: usize, bias: Option<String>) {
         self.line(depth, &format!("let b = {};", bias.unwrap_or_else(|| "0.0".to_owned())));
-        for r in 0..self.r() {
-            self.line(depth, &format!("var s{r} = b;"));
+        for r in 0..self.columns() {
+            self.line(depth, &format!("var s{r} = {};", if r < self.r() { "b" } else { "0.0" }));
         }
     }
 
     fn accumulate(&mut self, depth: usize, inputs: usize) {
         for k in 0..inputs {
             let mut line = format!("let u{k} = {};", self.weight(k));
-            for r in 0..self.r() {
+            for r in 0..self.columns() {
                 let _ = write!(line, " s{r} += u{k} * i{k}_{r};");
             }
             self.line(depth, &line);
@@ -236,7 +298,8 @@ impl<'a> MlpText<'a> {
     }
 
     fn lines(&mut self, depth: usize) -> Lines<'_> {
-        Lines { depth, r: self.r(), text: &mut self.text }
+        let Extras { tangents, shares, .. } = self.extras;
+        Lines { depth, r: self.r(), tangents, shares, text: &mut self.text }
     }
 
     /// Private variables that the body needs: the lane, activations, sums of wide layers.
@@ -244,11 +307,11 @@ impl<'a> MlpText<'a> {
         self.line(0, "// Number of this invocation in its subgroup.\nvar<private> lane: u32;");
         let layers = &self.layout.layers;
         let width = layers.iter().map(|l| Packed::padded(l.forward.rows)).max().unwrap_or(1);
-        for r in 0..self.r() {
+        for r in 0..self.columns() {
             self.line(0, &format!("var<private> hidden_{r}: array<f32, {width}>;"));
         }
         if let Some(rows) = products.filter(|p| p.blocks() > 1).map(|p| p.rows).max() {
-            self.line(0, &format!("var<private> wide: array<f32, {}>;", rows * self.r()));
+            self.line(0, &format!("var<private> wide: array<f32, {}>;", rows * self.columns()));
         }
     }
 
@@ -257,8 +320,14 @@ impl<'a> MlpText<'a> {
         self.line(1, &line);
     }
 
+    /// Trajectories of an invocation.
     fn r(&self) -> usize {
         self.lane.trajectories as usize
+    }
+
+    /// Columns of a product: values, and tangents if they go along.
+    fn columns(&self) -> usize {
+        if self.extras.tangents { 2 * self.r() } else { self.r() }
     }
 
     fn line(&mut self, depth: usize, line: &str) {
@@ -276,9 +345,15 @@ struct Lines<'t> {
     text: &'t mut String,
     depth: usize,
     r: usize,
+    tangents: bool,
+    shares: bool,
 }
 
 impl Lines<'_> {
+    fn columns(&self) -> usize {
+        if self.tangents { 2 * self.r } else { self.r }
+    }
+
     fn line(&mut self, line: &str) {
         push_line(self.text, self.depth, line);
     }
@@ -293,8 +368,8 @@ impl Lines<'_> {
         format!("keep({value}, {r}u)")
     }
 
-    fn names(&self, name: &str) -> Vec<String> {
-        (0..self.r).map(|r| format!("{name}{r}")).collect()
+    fn names(&self, name: &str, count: usize) -> Vec<String> {
+        (0..count).map(|r| format!("{name}{r}")).collect()
     }
 
     /// Stores one value per trajectory in scratch unit `unit + j`, as one vector: a store costs by the access.
@@ -302,16 +377,59 @@ impl Lines<'_> {
         self.line(&format!("scratch[{}] = Lanes({});", scratch(unit, j), values.join(", ")));
     }
 
-    /// `values * slopes`, the slopes waiting in unit `unit + j`, to that unit and to `hidden`.
-    fn deltas(&mut self, unit: usize, values: &[String]) {
-        self.line(&format!("let slopes = scratch[{}];", scratch(unit, "j")));
-        for (r, value) in values.iter().enumerate() {
-            let slope = if self.r == 1 { "slopes".to_owned() } else { format!("slopes[{r}]") };
-            let kept = self.keep(&format!("{value} * {slope}"), r);
-            self.line(&format!("let d{r} = {kept};"));
-            self.line(&format!("hidden_{r}[j] = d{r};"));
+    /// The same in the rows of the tangents, if there are any.
+    fn store_tangent(&mut self, unit: usize, j: &str, values: &[String]) {
+        if self.tangents {
+            self.line(&format!("scratch[{} + call.tile] = Lanes({});", scratch(unit, j), values.join(", ")));
         }
-        self.store(unit, "j", &self.names("d"));
+    }
+
+    /// Tangents of output `j`: `R φ''` waits where the deltas will be, `R φ'` is the input of the next layer.
+    fn record_tangents(&mut self, activation: Activation, delta_unit: usize, next: Option<usize>) {
+        let columns = self.r..2 * self.r;
+        let kept = |lines: &Self, function: &str| -> Vec<String> {
+            let value = |c: usize| format!("{activation}_{function}(s{0}, a{0}) * s{c}", c - lines.r);
+            columns.clone().map(|c| lines.keep(&value(c), c - lines.r)).collect()
+        };
+        self.store_tangent(delta_unit, "j", &kept(self, "curvature"));
+        for (c, value) in columns.clone().zip(kept(self, "slope")) {
+            self.line(&format!("let a{c} = {value};"));
+        }
+        let names: Vec<String> = columns.clone().map(|c| format!("a{c}")).collect();
+        if let Some(unit) = next {
+            self.store_tangent(unit, "j", &names);
+        }
+        for (c, name) in columns.zip(names) {
+            let target = if next.is_some() { format!("hidden_{c}[j]") } else { self.component("tangent", c - self.r) };
+            self.line(&format!("{target} = {name};"));
+        }
+    }
+
+    /// `values * slopes`, the slopes waiting in unit `unit + j`, to that unit and to `hidden`. With tangents their cotangents
+    /// times what waits in their rows is added, and those times the slopes take its place.
+    fn deltas(&mut self, unit: usize, values: &[String]) {
+        let lane = |name: &str, r: usize, of: usize| if of == 1 { name.to_owned() } else { format!("{name}[{r}]") };
+        self.line(&format!("let slopes = scratch[{}];", scratch(unit, "j")));
+        if self.tangents {
+            self.line(&format!("let curvatures = scratch[{} + call.tile];", scratch(unit, "j")));
+        }
+        for (column, value) in values.iter().enumerate() {
+            let r = column % self.r;
+            let slope = lane("slopes", r, self.r);
+            let product = if self.tangents && column < self.r {
+                let curvature = lane("curvatures", r, self.r);
+                format!("{value} * {slope} + {} * {curvature}", values[self.r + r])
+            } else {
+                format!("{value} * {slope}")
+            };
+            let kept = self.keep(&product, r);
+            self.line(&format!("let d{column} = {kept};"));
+            self.line(&format!("hidden_{column}[j] = d{column};"));
+        }
+        let stored = |name: String| if self.shares { format!("share * {name}") } else { name };
+        let names: Vec<String> = self.names("d", values.len()).into_iter().map(stored).collect();
+        self.store(unit, "j", &names[..self.r]);
+        self.store_tangent(unit, "j", &names[self.r..]);
     }
 }
 

@@ -3,17 +3,21 @@
 //! Variants are different lists of files; there is no conditional language. Only the field's body is generated
 //! ([`mlp`]), and the register block of the outer product ([`outer`]).
 
+macro_rules! shader {
+    ($name:literal) => {
+        include_str!(concat!("../../shaders/", $name, ".wgsl"))
+    };
+}
+
 mod mlp;
 mod outer;
+mod step;
 #[cfg(test)]
 mod tests;
 
-use std::fmt::Write as _;
-
-use crate::model::Mlp;
-use crate::plan::{FieldLayout, Kernel, Lane, Packed, PairKernel, Sources, StepKernel, Words};
+use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, Words};
 use crate::solver::Adjoint;
-use mlp::MlpText;
+use step::{Part, StepText};
 
 /// How a kernel accesses a binding; the position in the list is the binding number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -32,20 +36,17 @@ pub(crate) struct Source {
     pub bindings: Vec<Access>,
 }
 
-macro_rules! shader {
-    ($name:literal) => {
-        include_str!(concat!("../../shaders/", $name, ".wgsl"))
-    };
-}
-
 /// Composes the text of a kernel.
 pub(crate) fn source(kernel: &Kernel) -> Source {
     use Access::{Read, ReadWrite, Uniform};
     let (files, bindings): (Vec<String>, Vec<Access>) = match kernel {
         Kernel::StepForward(step) => step_forward(step),
         Kernel::StepReverse(step) => step_reverse(step),
+        Kernel::ContinuousReverse(step) => continuous_reverse(step),
         Kernel::PairWalk(pair) => pair_walk(pair),
         Kernel::PairReverse(pair) => pair_reverse(pair),
+        Kernel::Dense(step) => dense(step),
+        Kernel::DenseReverse(step) => dense_reverse(step),
         Kernel::FixedStart(words) => fixed(*words, shader!("fixed_start"), &[Read, ReadWrite]),
         Kernel::CertificateFixed(words) => {
             fixed(*words, shader!("certificate_fixed"), &[ReadWrite, Read, Read, ReadWrite])
@@ -57,18 +58,23 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
-        Kernel::LossPartials => folded(&[shader!("loss_partials")], &[Read, Read, ReadWrite]),
-        Kernel::LossFinish => (vec![shader!("loss_finish").into()], vec![ReadWrite]),
+        Kernel::LossPartials(l) => loss(*l, shader!("loss_partials"), &[Read, Read, Read, Read, ReadWrite]),
+        Kernel::LossCotangents(l) => loss(*l, shader!("loss_cotangents"), &[ReadWrite, Read, Read, Read]),
+        Kernel::LossParameters(l) => loss(*l, shader!("loss_parameters"), &[Read, Read, Read, Read, ReadWrite]),
+        Kernel::LossFinish => (vec![shader!("summary").into(), shader!("loss_finish").into()], vec![ReadWrite]),
+        Kernel::CostAdjoint => folded(&[shader!("summary"), shader!("cost_adjoint")], &[Read, ReadWrite]),
+        Kernel::CostParameters => folded(&[shader!("summary"), shader!("cost_parameters")], &[Read, Read, ReadWrite]),
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
         Kernel::Certificate => folded(&[shader!("common"), shader!("certificate")], &[Read, Read, Read, ReadWrite]),
         Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, Read, ReadWrite]),
         Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
         Kernel::Adam => folded(
-            &[shader!("common"), shader!("optimizer"), shader!("adam")],
+            &[shader!("common"), shader!("summary"), shader!("optimizer"), shader!("adam")],
             &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
         ),
         Kernel::Sgd => {
-            folded(&[shader!("common"), shader!("optimizer"), shader!("sgd")], &[ReadWrite, Read, Read, ReadWrite])
+            let files = [shader!("common"), shader!("summary"), shader!("optimizer"), shader!("sgd")];
+            folded(&files, &[ReadWrite, Read, Read, ReadWrite])
         }
     };
     debug_assert!(
@@ -93,6 +99,31 @@ fn fixed(words: Words, file: &str, bindings: &[Access]) -> (Vec<String>, Vec<Acc
     folded(&files, bindings)
 }
 
+/// A kernel over observations: its loss and weights, with the bindings of those as the last ones.
+fn loss(kernel: LossKernel, file: &str, bindings: &[Access]) -> (Vec<String>, Vec<Access>) {
+    let kind = match kernel.kind {
+        LossKind::Mse => shader!("loss_mse"),
+        LossKind::Mae => shader!("loss_mae"),
+        LossKind::Huber => shader!("loss_huber"),
+        LossKind::Gaussian => shader!("loss_gaussian"),
+    };
+    let weight = if kernel.weighted { shader!("weight_each") } else { shader!("weight_one") };
+    let files = [shader!("summary"), shader!("activation"), shader!("observation"), kind, weight, file];
+    let (mut files, mut bindings) = folded(&files, bindings);
+    let named = [(kernel.weighted, "weighting"), (kernel.kind == LossKind::Gaussian, "theta")];
+    for (_, name) in named.iter().filter(|(used, _)| *used) {
+        files.push(binding(bindings.len(), Access::Read, name, "f32"));
+        bindings.push(Access::Read);
+    }
+    (files, bindings)
+}
+
+/// The declaration of a binding whose number depends on the others.
+fn binding(number: usize, access: Access, name: &str, of: &str) -> String {
+    let access = if access == Access::Read { "read" } else { "read_write" };
+    format!("@group(0) @binding({number}) var<storage, {access}> {name}: array<{of}>;\n")
+}
+
 /// What fixed point of these words is made of.
 fn conversions(words: Words) -> Vec<&'static str> {
     match words {
@@ -103,111 +134,98 @@ fn conversions(words: Words) -> Vec<&'static str> {
 }
 
 fn step_forward(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
-    use Access::{Read, ReadWrite, Uniform};
-    let layout = FieldLayout::new(&step.field);
-    let mut bindings = vec![Read, Uniform, ReadWrite, ReadWrite, ReadWrite];
-    let store = match step.adjoint {
-        Some(Adjoint::Stored) => {
-            bindings.push(ReadWrite);
-            shader!("store_state")
-        }
-        _ => shader!("store_nothing"),
-    };
-    let body = MlpText::new(&layout, step.field.dim(), step.field.time_input(), step.lane).forward();
-    let mut files = step_files(&step.field, step.stages, step.lane, &layout, shader!("entry_step"));
-    files.extend([body, shader!("observe").into(), store.into(), shader!("step_forward").into()]);
-    (files, bindings)
+    let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
+    text.bindings.extend([Access::ReadWrite; 4]);
+    text.body(Part::Forward);
+    text.push(&[shader!("observe")]);
+    if step.adjoint == Some(Adjoint::Stored) {
+        text.bindings.push(Access::ReadWrite);
+        text.push(&[shader!("store_state")]);
+    } else {
+        text.push(&[shader!("store_nothing")]);
+    }
+    text.push(&[shader!("step_forward")]);
+    text.pay();
+    text.done()
 }
 
 fn step_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
-    use Access::{Read, ReadWrite, Uniform};
-    let layout = FieldLayout::new(&step.field);
-    let mut bindings = vec![Read, Uniform, ReadWrite, ReadWrite, Read, ReadWrite, ReadWrite, Read];
-    let recover = match step.adjoint {
-        Some(Adjoint::Stored) => {
-            bindings.push(Read);
-            shader!("recover_stored")
-        }
-        _ => shader!("recover_backsolve"),
-    };
-    let body = MlpText::new(&layout, step.field.dim(), step.field.time_input(), step.lane).reverse();
-    let mut files = step_files(&step.field, step.stages, step.lane, &layout, shader!("entry_step"));
-    files.extend([body, shader!("pull_back").into(), recover.into(), shader!("step_reverse").into()]);
-    (files, bindings)
+    use Access::{Read, ReadWrite};
+    let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
+    text.bindings.extend([ReadWrite, ReadWrite, Read, ReadWrite, ReadWrite]);
+    text.body(Part::Reverse);
+    text.push(&[shader!("pull_back")]);
+    if step.adjoint == Some(Adjoint::Stored) {
+        text.bindings.push(Read);
+        text.push(&[shader!("recover_stored")]);
+    } else {
+        text.push(&[shader!("recover_backsolve")]);
+    }
+    text.push(&[shader!("step_reverse"), text.clock()]);
+    text.charge();
+    text.done()
+}
+
+fn continuous_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite};
+    let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
+    text.bindings.extend([ReadWrite, ReadWrite, Read, ReadWrite, ReadWrite]);
+    text.extras.shares = true;
+    text.body(Part::Whole);
+    let knots = if step.terms.clock { shader!("knots") } else { shader!("knots_none") };
+    // The clock that `pull_back` asks for stands still: the Hamiltonian says it all.
+    text.push(&[shader!("pull_back"), shader!("continuous_reverse"), knots, shader!("clock_none")]);
+    text.charge();
+    text.done()
+}
+
+fn dense(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite};
+    let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
+    text.bindings.extend([Read, ReadWrite, Read]);
+    text.body(Part::Forward);
+    text.push(&[shader!("dense_table"), shader!("dense")]);
+    text.done()
+}
+
+fn dense_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite};
+    let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
+    text.bindings.extend([Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read]);
+    text.body(Part::Reverse);
+    text.push(&[&format!("const TIMES: bool = {};", step.terms.clock), shader!("pull_back")]);
+    text.push(&[shader!("charge_nothing"), shader!("clock_none"), shader!("dense_table"), shader!("dense_reverse")]);
+    text.done()
 }
 
 fn pair_walk(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
-    use Access::{Read, ReadWrite, Uniform};
-    let layout = FieldLayout::new(&pair.field);
-    let mut bindings = vec![Read, Uniform, ReadWrite, ReadWrite, ReadWrite, ReadWrite, ReadWrite];
-    let body = MlpText::new(&layout, pair.field.dim(), pair.field.time_input(), pair.lane).forward();
-    let mut files = step_files(&pair.field, pair.stages, pair.lane, &layout, shader!("entry_update"));
-    files.extend([body, shader!("observe").into(), shader!("pair_walk").into()]);
-    pair_arithmetic(pair.words, &mut files, &mut bindings);
-    (files, bindings)
-}
-
-/// The arithmetic of the pair, with the binding of its log as the last one.
-fn pair_arithmetic(words: Words, files: &mut Vec<String>, bindings: &mut Vec<Access>) {
-    files.extend(conversions(words).into_iter().map(String::from));
-    if words == Words::Float {
-        files.push(shader!("pair_float").into());
-    } else {
-        let number = bindings.len();
-        files.push(format!("@group(0) @binding({number}) var<storage, read_write> bit_log: array<u32>;\n"));
-        bindings.push(Access::ReadWrite);
-        files.extend([shader!("pair_log"), shader!("pair_fixed")].map(String::from));
-    }
+    let mut text = StepText::pair(pair);
+    text.bindings.extend([Access::ReadWrite; 5]);
+    text.body(Part::Forward);
+    text.push(&[shader!("observe"), shader!("pair_walk")]);
+    text.arithmetic(pair.words);
+    text.pay();
+    text.done()
 }
 
 fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
-    use Access::{Read, ReadWrite, Uniform};
-    let layout = FieldLayout::new(&pair.field);
-    let body = MlpText::new(&layout, pair.field.dim(), pair.field.time_input(), pair.lane).reverse();
-    let mut files = step_files(&pair.field, pair.stages, pair.lane, &layout, shader!("entry_update"));
-    files.extend([body, shader!("pull_back").into(), shader!("pair_reverse").into()]);
-    let mut bindings = vec![Read, Uniform, ReadWrite, Read, ReadWrite, ReadWrite, Read];
+    use Access::{Read, ReadWrite};
+    let mut text = StepText::pair(pair);
+    text.bindings.extend([ReadWrite, Read, ReadWrite, ReadWrite]);
+    text.body(Part::Reverse);
+    text.push(&[shader!("pull_back"), shader!("pair_reverse"), text.clock()]);
+    text.push(&[if pair.drifts && pair.terms.clock { shader!("drift") } else { shader!("drift_none") }]);
     match pair.sources {
         Sources::Stored => {
-            bindings.push(Read);
-            files.push(shader!("source_stored").into());
+            text.bindings.push(Read);
+            text.push(&[shader!("source_stored")]);
         }
         Sources::Walked => {
-            bindings.push(ReadWrite);
-            files.push(shader!("source_walked").into());
-            pair_arithmetic(pair.words, &mut files, &mut bindings);
+            text.bindings.push(ReadWrite);
+            text.push(&[shader!("source_walked")]);
+            text.arithmetic(pair.words);
         }
     }
-    (files, bindings)
-}
-
-/// What the kernels that walk a track share, in front: constants, schedule, activations, stages.
-fn step_files(field: &Mlp, stages: u32, lane: Lane, layout: &FieldLayout, entry: &str) -> Vec<String> {
-    let mut header = String::new();
-    let constants = [
-        ("DIM", field.dim()),
-        ("PADDED_DIM", Packed::padded(layout.layers[0].forward.inputs)),
-        ("STAGES", stages as usize),
-        ("TRAJECTORIES", lane.trajectories as usize),
-        ("WORKGROUP", lane.workgroup as usize),
-    ];
-    for (name, value) in constants {
-        let _ = writeln!(header, "const {name}: u32 = {value}u;");
-    }
-    // What one invocation reads and writes at once in buffers over trajectories.
-    let lanes = match lane.trajectories {
-        1 => "f32".to_owned(),
-        r => format!("vec{r}<f32>"),
-    };
-    let _ = writeln!(header, "alias Lanes = {lanes};");
-    let shared = [
-        shader!("common"),
-        shader!("activation"),
-        shader!("schedule"),
-        entry,
-        shader!("status"),
-        shader!("stages"),
-        shader!("step_call"),
-    ];
-    std::iter::once(header).chain(shared.map(String::from)).collect()
+    text.charge();
+    text.done()
 }

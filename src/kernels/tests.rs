@@ -6,18 +6,21 @@
 
 mod trips;
 
+use std::sync::Arc;
+
 use wgpu::naga::front::wgsl::parse_str;
 use wgpu::naga::valid::{Capabilities, ValidationFlags, Validator};
 use wgpu::naga::{AddressSpace, Module, StorageAccess, TypeInner};
 
+use super::mlp::{Extras, MlpText};
 use super::*;
-use crate::model::{Activation, Mlp};
+use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CountCall, DriftCall, FinishCall, GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT,
-    OptimizerCall, OuterCall, PairKernel, ReduceCall, Sources, StartCall, StepCall, Track, Trips, WINDOW, WeightFetch,
-    Words, write_window,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, FieldLayout, GatherCall, Lane, LossCall, MAX_STAGES,
+    NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall, StepCall,
+    Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
-use crate::solver::{Method, TimeGrid};
+use crate::solver::{AdjointOptions, Method, TimeGrid};
 
 const SCALAR: Lane = Lane { trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
 const PAIR: Lane = Lane { trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
@@ -31,8 +34,9 @@ fn field(dim: usize, hidden: &[usize], activation: Activation, time_input: bool)
 fn step_kernels() -> Vec<StepKernel> {
     let mut kernels = Vec::new();
     let mut push = |field: &Mlp, stages: u32, lane: Lane| {
-        let adjoints = [Some(Adjoint::Stored), Some(Adjoint::Backsolve), None];
-        kernels.extend(adjoints.map(|adjoint| StepKernel { field: field.clone(), stages, lane, adjoint }));
+        let adjoints = [Some(Adjoint::Stored), Some(Adjoint::Backsolve), Some(Adjoint::Continuous), None];
+        let terms = Terms::default();
+        kernels.extend(adjoints.map(|adjoint| StepKernel { field: field.clone(), stages, lane, adjoint, terms }));
     };
     let small = field(2, &[3], Activation::Tanh, false);
     for stages in 1..=6 {
@@ -56,7 +60,28 @@ fn step_kernels() -> Vec<StepKernel> {
         let mlp = Mlp::builder(2).hidden(&[3], activation).output_activation(activation).build();
         push(&mlp.expect("a valid field"), 1, SCALAR);
     }
+    let some: Vec<StepKernel> = kernels.iter().step_by(7).cloned().collect();
+    kernels.extend(some.iter().flat_map(|step| all_terms().map(|terms| StepKernel { terms, ..step.clone() })));
     kernels
+}
+
+/// Terms of the objective beside the observations, one by one and together.
+fn all_terms() -> [Terms; 6] {
+    let none = Terms::default();
+    let reference = Some(ReferenceText { times: 11, shared: true });
+    [
+        Terms { kinetic: true, ..none },
+        Terms { reference, ..none },
+        Terms { jacobian: true, ..none },
+        Terms { clock: true, ..none },
+        Terms {
+            kinetic: true,
+            reference: Some(ReferenceText { times: 2, shared: false }),
+            jacobian: true,
+            clock: false,
+        },
+        Terms { kinetic: true, reference, jacobian: true, clock: true },
+    ]
 }
 
 /// Kernels of pairs over widths, increments, lanes and words.
@@ -72,11 +97,14 @@ fn pair_kernels() -> Vec<PairKernel> {
                 (field(129, &[300, 128], Activation::Silu, true), 2),
             ] {
                 for sources in [Sources::Stored, Sources::Walked] {
-                    kernels.push(PairKernel { field: mlp.clone(), stages, lane, words, sources });
+                    let (terms, drifts) = (Terms::default(), words == Words::Float && stages == 1);
+                    kernels.push(PairKernel { field: mlp.clone(), stages, lane, words, sources, terms, drifts });
                 }
             }
         }
     }
+    let some: Vec<PairKernel> = kernels.iter().step_by(5).cloned().collect();
+    kernels.extend(some.iter().flat_map(|pair| all_terms().map(|terms| PairKernel { terms, ..pair.clone() })));
     kernels
 }
 
@@ -91,8 +119,9 @@ fn kernels() -> Vec<Kernel> {
         Kernel::OuterProduct(64),
         Kernel::Accumulate,
         Kernel::Reduce,
-        Kernel::LossPartials,
         Kernel::LossFinish,
+        Kernel::CostAdjoint,
+        Kernel::CostParameters,
         Kernel::NormPartials,
         Kernel::Certificate,
         Kernel::DriftPartials,
@@ -100,11 +129,24 @@ fn kernels() -> Vec<Kernel> {
         Kernel::Sgd,
         Kernel::Gather,
     ];
-    for step in step_kernels() {
-        if step.adjoint.is_some() {
-            all.push(Kernel::StepReverse(step.clone()));
+    for kind in [LossKind::Mse, LossKind::Mae, LossKind::Huber, LossKind::Gaussian] {
+        for weighted in [false, true] {
+            let loss = LossKernel { kind, weighted };
+            all.extend([Kernel::LossPartials(loss), Kernel::LossCotangents(loss)]);
+            if kind == LossKind::Gaussian {
+                all.push(Kernel::LossParameters(loss));
+            }
         }
-        if step.adjoint != Some(Adjoint::Backsolve) {
+    }
+    for step in step_kernels() {
+        match step.adjoint {
+            Some(Adjoint::Continuous) => all.push(Kernel::ContinuousReverse(step.clone())),
+            Some(_) => all.push(Kernel::StepReverse(step.clone())),
+            None => all.push(Kernel::Dense(StepKernel { stages: 1, terms: Terms::default(), ..step.clone() })),
+        }
+        let terms = Terms { clock: step.terms.clock, ..Terms::default() };
+        all.push(Kernel::DenseReverse(StepKernel { stages: 1, terms, ..step.clone() }));
+        if matches!(step.adjoint, None | Some(Adjoint::Stored)) {
             all.push(Kernel::StepForward(step));
         }
     }
@@ -122,7 +164,8 @@ fn kernels() -> Vec<Kernel> {
 /// Bytes of the numbers that the host sends with a dispatch of this kernel.
 fn call_bytes(kernel: &Kernel) -> usize {
     match kernel {
-        Kernel::StepForward(_) | Kernel::StepReverse(_) | Kernel::PairWalk(_) | Kernel::PairReverse(_) => {
+        Kernel::StepForward(_) | Kernel::StepReverse(_) | Kernel::ContinuousReverse(_) => size_of::<StepCall>(),
+        Kernel::PairWalk(_) | Kernel::PairReverse(_) | Kernel::Dense(_) | Kernel::DenseReverse(_) => {
             size_of::<StepCall>()
         }
         Kernel::FixedStart(_) => size_of::<StartCall>(),
@@ -130,8 +173,10 @@ fn call_bytes(kernel: &Kernel) -> usize {
         Kernel::PackWeights | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
-        Kernel::LossPartials => size_of::<LossCall>(),
-        Kernel::LossFinish => size_of::<FinishCall>(),
+        Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => size_of::<LossCall>(),
+        Kernel::LossFinish => 0,
+        Kernel::CostAdjoint => size_of::<CostCall>(),
+        Kernel::CostParameters => size_of::<WeightCall>(),
         Kernel::Certificate | Kernel::CertificateFixed(_) => size_of::<CertificateCall>(),
         Kernel::Adam | Kernel::Sgd => size_of::<OptimizerCall>(),
         Kernel::Gather => size_of::<GatherCall>(),
@@ -140,17 +185,27 @@ fn call_bytes(kernel: &Kernel) -> usize {
 
 fn case(kernel: &Kernel) -> String {
     match kernel {
-        Kernel::StepForward(s) | Kernel::StepReverse(s) => {
-            let (stages, lane) = (s.stages, s.lane);
-            format!("{} of {}, {stages} stages, {lane:?}, {:?}", kernel.name(), s.field.summary(), s.adjoint)
-        }
-        Kernel::PairWalk(p) | Kernel::PairReverse(p) => {
-            let (stages, lane) = (p.stages, p.lane);
-            let name = kernel.name();
-            format!("{name} of {}, {stages} stages, {lane:?}, {:?}, {:?}", p.field.summary(), p.words, p.sources)
-        }
+        Kernel::StepForward(s)
+        | Kernel::StepReverse(s)
+        | Kernel::ContinuousReverse(s)
+        | Kernel::Dense(s)
+        | Kernel::DenseReverse(s) => format!("{} {s:?} of {}", kernel.name(), s.field.summary()),
+        Kernel::PairWalk(p) | Kernel::PairReverse(p) => format!("{} {p:?} of {}", kernel.name(), p.field.summary()),
         Kernel::FixedStart(words) | Kernel::CertificateFixed(words) => format!("{} of {words:?}", kernel.name()),
         _ => kernel.name().to_owned(),
+    }
+}
+
+/// The lanes of a kernel that walks a track or evaluates the field.
+fn lane(kernel: &Kernel) -> Option<Lane> {
+    match kernel {
+        Kernel::StepForward(s)
+        | Kernel::StepReverse(s)
+        | Kernel::ContinuousReverse(s)
+        | Kernel::Dense(s)
+        | Kernel::DenseReverse(s) => Some(s.lane),
+        Kernel::PairWalk(p) | Kernel::PairReverse(p) => Some(p.lane),
+        _ => None,
     }
 }
 
@@ -175,9 +230,8 @@ fn every_kernel_is_valid() {
         assert_eq!(entries, [kernel.name()], "{}: entry points", case(kernel));
         let groups = module.entry_points[0].workgroup_size;
         let workgroup = match kernel {
-            Kernel::StepForward(s) | Kernel::StepReverse(s) => s.lane.workgroup,
-            Kernel::PairWalk(p) | Kernel::PairReverse(p) => p.lane.workgroup,
             Kernel::OuterProduct(workgroup) => *workgroup,
+            kernel if lane(kernel).is_some() => lane(kernel).map_or(0, |l| l.workgroup),
             Kernel::LossFinish => 1,
             // src/plan/fold.rs counts groups of 64 for these.
             _ => 64,
@@ -190,11 +244,7 @@ fn every_kernel_is_valid() {
 #[test]
 fn only_broadcasts_need_subgroups() {
     for kernel in kernels() {
-        let fetch = match &kernel {
-            Kernel::StepForward(s) | Kernel::StepReverse(s) => Some(s.lane.fetch),
-            Kernel::PairWalk(p) | Kernel::PairReverse(p) => Some(p.lane.fetch),
-            _ => None,
-        };
+        let fetch = lane(&kernel).map(|l| l.fetch);
         let broadcasts = fetch == Some(WeightFetch::Broadcast8);
         let (_, module) = parsed(&kernel);
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
@@ -242,7 +292,8 @@ fn the_numbers_of_a_dispatch_have_the_hosts_size() {
             .filter(|(_, v)| v.space == AddressSpace::Immediate)
             .map(|(_, v)| span(&module, &module.types[v.ty].inner))
             .collect();
-        assert_eq!(calls, [u32::try_from(call_bytes(&kernel)).expect("small")], "{}", case(&kernel));
+        let bytes = u32::try_from(call_bytes(&kernel)).expect("small");
+        assert_eq!(calls, if bytes == 0 { vec![] } else { vec![bytes] }, "{}", case(&kernel));
         assert!(call_bytes(&kernel) <= 4 * CALL_WORDS, "{}: {} bytes", case(&kernel), call_bytes(&kernel));
     }
 }
@@ -250,8 +301,10 @@ fn the_numbers_of_a_dispatch_have_the_hosts_size() {
 /// Writes a window with a different value in every place and reads it back at the offsets that naga computed.
 #[test]
 fn the_schedule_has_the_hosts_layout() {
-    let step = StepKernel { field: field(2, &[3], Activation::Tanh, false), stages: 6, lane: SCALAR, adjoint: None };
-    let (_, module) = parsed(&Kernel::StepForward(step));
+    let mlp = field(2, &[3], Activation::Tanh, false);
+    let terms = Terms { kinetic: true, clock: true, ..Terms::default() };
+    let step = StepKernel { field: mlp.clone(), stages: 6, lane: SCALAR, adjoint: Some(Adjoint::Stored), terms };
+    let (_, module) = parsed(&Kernel::StepReverse(step));
     let members = |name: &str| -> (Vec<(String, u32)>, u32) {
         let found = module.types.iter().find(|(_, t)| t.name.as_deref() == Some(name)).map(|(_, t)| &t.inner);
         let Some(TypeInner::Struct { members, span }) = found else { panic!("no struct {name}") };
@@ -261,6 +314,8 @@ fn the_schedule_has_the_hosts_layout() {
     let (record, record_bytes) = members("Entry");
     let (node, node_bytes) = members("Node");
     let (coefficient, coefficient_bytes) = members("Coefficient");
+    let (clock, clock_bytes) = members("Clock");
+    let (cost, _) = members("Cost");
     let offset = |list: &[(String, u32)], name: &str| {
         list.iter().find(|(n, _)| n == name).unwrap_or_else(|| panic!("no member {name}")).1 as usize
     };
@@ -268,7 +323,11 @@ fn the_schedule_has_the_hosts_layout() {
     let tableau = Method::Tsit5.tableau();
     let grid = TimeGrid::with_steps(0.5, &[0.75, 2.0], 2.0, WINDOW).expect("a valid grid");
     let track = Track::new(Method::Tsit5, &grid, None).expect("a track");
-    let written = write_window(Method::Tsit5, &grid, &track, 0).expect("a window");
+    let mut spec = Spec::gradient(mlp, Method::Tsit5, grid.clone(), Adjoint::Stored, AdjointOptions::default(), 1);
+    spec.cost =
+        Some(Arc::new(RunningCost::new().kinetic(0.25).and_then(|c| c.jacobian(0.5, 77)).expect("valid weights")));
+    spec.wrt.t1 = true;
+    let written = write_window(&spec, &track, 0).expect("a window");
     assert_eq!(written.len(), bytes as usize, "bytes of the schedule");
     let word = |at: usize| u32::from_le_bytes(written[at..at + 4].try_into().expect("four bytes"));
     let number = |at: usize| f64::from(f32::from_bits(word(at)));
@@ -286,6 +345,10 @@ fn the_schedule_has_the_hosts_layout() {
             assert_eq!(number(at), rounded(tableau.a(i, j)), "a[{i}][{j}]");
         }
     }
+    let costs = offset(&schedule, "cost");
+    assert_eq!(number(costs + offset(&cost, "kinetic")), 0.25, "weight of the kinetic term");
+    assert_eq!(number(costs + offset(&cost, "jacobian")), 0.5, "weight of the Jacobian term");
+    assert_eq!(word(costs + offset(&cost, "seed")), 77, "seed of the probe");
     for n in 0..WINDOW {
         let at = offset(&schedule, "entries") + n * record_bytes as usize;
         let (start, end) = (grid.times()[n], grid.times()[n + 1]);
@@ -294,6 +357,10 @@ fn the_schedule_has_the_hosts_layout() {
         assert_eq!(number(at + offset(&record, "h")), rounded(end - start), "h of step {n}");
         let slot = if n + 1 == WINDOW { 0 } else { NO_SLOT };
         assert_eq!(word(at + offset(&record, "slot")), slot, "observation of step {n}");
+        let pair = offset(&schedule, "clock") + n / 2 * clock_bytes as usize;
+        let at = pair + offset(&clock, if n % 2 == 0 { "even" } else { "odd" });
+        assert_eq!(number(at), rounded((start - 0.5) / 0.25), "place of step {n} in its segment");
+        assert_eq!(number(at + 4), rounded((end - start) / 0.25), "part of step {n} of its segment");
     }
 }
 
@@ -302,16 +369,23 @@ fn the_schedule_has_the_hosts_layout() {
 fn the_plan_counts_every_loop_trip() {
     for step in step_kernels() {
         let layout = FieldLayout::new(&step.field);
-        let backsolve = step.adjoint == Some(Adjoint::Backsolve);
-        let planned = Trips::new(&layout, step.field.dim(), step.stages, step.lane, backsolve);
+        let planned = Trips::single(&layout, &step);
         check_trips(&Kernel::StepForward(step.clone()), planned.forward_step, planned.fixed);
-        if step.adjoint.is_some() {
-            check_trips(&Kernel::StepReverse(step.clone()), planned.reverse_step, planned.fixed);
+        match step.adjoint {
+            Some(Adjoint::Continuous) => {
+                check_trips(&Kernel::ContinuousReverse(step.clone()), planned.reverse_step, planned.fixed);
+            }
+            Some(_) => check_trips(&Kernel::StepReverse(step.clone()), planned.reverse_step, planned.fixed),
+            None => (),
         }
+        let planned = Trips::dense(&layout, &step.field, step.lane);
+        let terms = Terms { clock: step.terms.clock, ..Terms::default() };
+        let dense = StepKernel { stages: 1, terms, ..step };
+        check_trips(&Kernel::DenseReverse(dense), planned.reverse_step, planned.fixed);
     }
     for pair in pair_kernels() {
         let layout = FieldLayout::new(&pair.field);
-        let planned = Trips::pair(&layout, pair.field.dim(), pair.stages, pair.lane);
+        let planned = Trips::pair(&layout, &pair);
         check_trips(&Kernel::PairWalk(pair.clone()), planned.forward_step, planned.fixed);
         check_trips(&Kernel::PairReverse(pair), planned.reverse_step, planned.fixed);
     }
@@ -334,9 +408,13 @@ fn the_generated_text_of_a_tiny_field() {
     let mlp = field(2, &[3], Activation::Tanh, true);
     let layout = FieldLayout::new(&mlp);
     let text = |reverse: bool, lane| {
-        let body = MlpText::new(&layout, mlp.dim(), mlp.time_input(), lane);
+        let extras =
+            if lane == SCALAR { Extras::default() } else { Extras { tangents: true, time: true, shares: true } };
+        let body = MlpText::new(&layout, &mlp, lane, extras);
         if reverse { body.reverse() } else { body.forward() }
     };
+    let both = Lane { trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
+    insta::assert_snapshot!("reverse_with_tangents", text(true, both));
     insta::assert_snapshot!("forward", text(false, SCALAR));
     insta::assert_snapshot!("reverse", text(true, SCALAR));
 }

@@ -14,3 +14,4 @@ pub use loss::{Loss, Wrt};
 pub use mlp::{Init, Layer, Mlp, MlpBuilder};
 pub use parameters::Parameters;
 pub use reference::Reference;
+pub(crate) use reference::hermite;

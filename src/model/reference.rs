@@ -95,7 +95,7 @@ impl Reference {
 
 /// The cubic Hermite basis at `u`: weights of `x_0, h x'_0, x_1, h x'_1`, and their derivatives with respect to u.
 #[must_use]
-fn hermite(u: f64) -> [[f64; 4]; 2] {
+pub(crate) fn hermite(u: f64) -> [[f64; 4]; 2] {
     let (v, w) = (u * u, 1.0 - u);
     [
         [w * w * (1.0 + 2.0 * u), u * w * w, v * (3.0 - 2.0 * u), -v * w],

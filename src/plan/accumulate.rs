@@ -25,6 +25,9 @@ pub(super) fn block(dispatches: u64) -> Option<u64> {
 impl Plan {
     /// Appends the sum over slices, and over blocks of dispatches if there are many, that makes dJ/dθ of the partials.
     pub(super) fn sum_gradient(&self, program: Program) -> Result<Program> {
+        if !self.spec.wrt.theta {
+            return Ok(program);
+        }
         let mut program = self.in_blocks(program)?;
         let source = if self.block.is_some() { Slot::Totals } else { Slot::Partials };
         let (slices, parameters) = (self.shape.slices(), u64::from(self.shape.parameters));

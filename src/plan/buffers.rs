@@ -16,16 +16,31 @@ pub enum Slot {
     Schedule,
     /// State x, `[dim, stride]`: the only copy of the trajectory. Two of them for methods on a pair, of one or two words.
     State,
-    /// Methods on a pair: largest distance of the copies, `[stride]`; otherwise unused.
-    Spread,
+    /// Measured on the way there, `[2, stride]`: the largest distance of the copies of a pair, the running cost.
+    Measures,
+    /// The reference of a running cost: times, then values and slopes.
+    Reference,
     /// Fixed point: the bits that contractions have dropped, `[words, dim, stride]`.
     BitLog,
-    /// Adjoint a = dJ/dx, `[dim, stride]`; of both copies of a pair.
+    /// Adjoint a = dJ/dx, `[dim, stride]`; of both copies of a pair. With a running cost or gradients with respect to times
+    /// followed by the adjoint of the cost, and for each segment between save times two sums, `[1 + 2 segments, stride]`.
     Adjoint,
     /// Given initial states x(t0), `[dim, stride]`.
     Initial,
-    /// Save times: states, targets and then residuals, or cotangents, `[time, dim, stride]`.
+    /// Save times: states, then cotangents, `[time, dim, stride]`. On a dense grid at the ends of the steps in use.
     Observed,
+    /// Targets at the save times, `[time, dim, stride]`.
+    Targets,
+    /// Weights of the observations, negative where they are masked, `[time, dim, stride]`.
+    Weighting,
+    /// Dense grids: states at the save times, then cotangents, `[time, dim, stride]`.
+    Outputs,
+    /// Dense grids: the states at the ends of the steps in use, while their cotangents take their place.
+    Ends,
+    /// Dense grids: how each save time is interpolated.
+    DenseTable,
+    /// Dense grids: what each save time adds to the gradient with respect to times, `[time, 4, stride]`.
+    DenseTimes,
     /// Per trajectory: 0, or what went wrong and at which step, `[stride]`.
     Status,
     /// The state before every step (for a pair: the source of every update) of the segment that the reverse pass walks

@@ -74,6 +74,8 @@ pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool
         None => 0,
         Some(adjoint) if adjoint.keeps_states() => entries.saturating_add(entries_again(shape, track)),
         Some(Adjoint::Exact | Adjoint::Reversible) if fused => entries,
+        // The stages back serve the state and its adjoint alike.
+        Some(Adjoint::Continuous) => entries,
         Some(_) => 2 * entries,
     };
     FieldEvaluations { forward: entries * stages, reverse: back.saturating_mul(stages) }
@@ -148,13 +150,7 @@ mod tests {
     /// No invocation makes more loop trips than the device allows, and elements of sums all have one.
     fn check_trips(plan: &Plan, programs: [&Program; 2], case: &str) {
         let (shape, spec) = (&plan.shape, &plan.spec);
-        let trips = match spec.method.pair() {
-            Some(_) => Trips::pair(&shape.layout, spec.field.dim(), shape.stages, shape.lane),
-            None => {
-                let backsolve = spec.adjoint == Some(Adjoint::Backsolve);
-                Trips::new(&shape.layout, spec.field.dim(), shape.stages, shape.lane, backsolve)
-            }
-        };
+        let trips = Trips::of(&shape.layout, spec, shape.stages, shape.lane);
         for command in programs.iter().flat_map(|p| &p.commands) {
             let Command::Dispatch(d) = command else { continue };
             let steps = u64::from(d.call[1]);
@@ -208,7 +204,7 @@ mod tests {
                 }
                 let case = format!("{method}, {adjoint}, {steps} steps, {anchors:?} anchors");
                 let plan = Plan::new(spec, caps).unwrap_or_else(|e| panic!("{case}: {e}"));
-                let there = plan.forward(crate::plan::Observe::Residual).expect("a program");
+                let there = plan.forward(crate::plan::Observe::Loss).expect("a program");
                 let back = plan.reverse().expect("a program");
                 let stages = plan.shape.stages;
                 let [forward, reverse] = [&there, &back].map(|p| counted(p, stages, adjoint == Adjoint::Backsolve));

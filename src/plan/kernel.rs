@@ -2,7 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
-use crate::model::Mlp;
+use crate::model::{Loss, Mlp, RunningCost};
 use crate::solver::Adjoint;
 
 /// Marks the absence of an observation.
@@ -34,6 +34,56 @@ impl Lane {
     }
 }
 
+/// What a pass computes beside states and the adjoint of the observations: it shapes the text of the step kernels.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub(crate) struct Terms {
+    /// The running cost has the term `‖f‖²`.
+    pub kinetic: bool,
+    /// The running cost has the term `‖x − x_ref‖²`.
+    pub reference: Option<ReferenceText>,
+    /// The running cost has the term `‖∂f/∂x · ε‖²`.
+    pub jacobian: bool,
+    /// Gradients with respect to times are wanted.
+    pub clock: bool,
+}
+
+/// What kernels know of a reference when they are compiled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct ReferenceText {
+    /// Number of its times.
+    pub times: u32,
+    /// True if all trajectories have the same.
+    pub shared: bool,
+}
+
+impl ReferenceText {
+    /// Halvings until two neighbours are found.
+    pub(crate) fn search(self) -> u32 {
+        self.times.next_power_of_two().ilog2()
+    }
+}
+
+impl Terms {
+    pub(crate) fn new(cost: Option<&RunningCost>, clock: bool) -> Self {
+        let Some(cost) = cost else { return Self { clock, ..Self::default() } };
+        let reference = cost.reference_term().filter(|(weight, _)| *weight > 0.0).map(|(_, reference)| ReferenceText {
+            times: u32::try_from(reference.times().len()).unwrap_or(u32::MAX),
+            shared: reference.is_shared(),
+        });
+        Self { kinetic: cost.kinetic_weight() > 0.0, reference, jacobian: cost.jacobian_weight() > 0.0, clock }
+    }
+
+    /// True if evaluations of the field are paid for.
+    pub(crate) fn pay(self) -> bool {
+        self.kinetic || self.jacobian || self.reference.is_some()
+    }
+
+    /// Rows of scratch that an evaluation takes: those of the derivative along the probe are its own.
+    pub(crate) fn evaluation_rows(self) -> u32 {
+        if self.jacobian { 2 } else { 1 }
+    }
+}
+
 /// Everything that shapes the text of a step kernel. The method enters by its number of stages alone: the
 /// coefficients are data, so methods with equally many stages share a pipeline.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -41,8 +91,10 @@ pub(crate) struct StepKernel {
     pub field: Mlp,
     pub stages: u32,
     pub lane: Lane,
-    /// `Stored` if states are stored or come from storage, `Backsolve` if they are reconstructed, `None` if neither.
+    /// `Stored` if states are stored or come from storage, `Backsolve` if they are reconstructed, `Continuous` for the
+    /// continuous adjoint, `None` if neither.
     pub adjoint: Option<Adjoint>,
+    pub terms: Terms,
 }
 
 /// How the numbers of a pair of states are kept.
@@ -65,6 +117,44 @@ pub(crate) struct PairKernel {
     pub words: Words,
     /// Where `pair_reverse` has the sources of the updates from.
     pub sources: Sources,
+    pub terms: Terms,
+    /// True if the updates have drifts.
+    pub drifts: bool,
+}
+
+impl PairKernel {
+    /// Planes that are kept of an update: its source, and for the drifts' gradient with respect to times its target.
+    pub(crate) fn kept(&self) -> u32 {
+        if self.drifts && self.terms.clock { 2 } else { 1 }
+    }
+}
+
+/// What shapes the text of the kernels of the loss.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct LossKernel {
+    pub kind: LossKind,
+    /// True if observations have weights or a mask.
+    pub weighted: bool,
+}
+
+/// A [`Loss`] without its numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum LossKind {
+    Mse,
+    Mae,
+    Huber,
+    Gaussian,
+}
+
+impl From<Loss> for LossKind {
+    fn from(loss: Loss) -> Self {
+        match loss {
+            Loss::Mse => Self::Mse,
+            Loss::Mae => Self::Mae,
+            Loss::Huber { .. } => Self::Huber,
+            Loss::GaussianNll => Self::Gaussian,
+        }
+    }
 }
 
 /// Where the adjoint of a pair has the sources of the updates from.
@@ -81,9 +171,13 @@ pub(crate) enum Sources {
 pub(crate) enum Kernel {
     StepForward(StepKernel),
     StepReverse(StepKernel),
+    ContinuousReverse(StepKernel),
     PairWalk(PairKernel),
     /// With stored sources the words do not matter: those come as f32.
     PairReverse(PairKernel),
+    /// The states at save times between steps, with the kernel's field and lane.
+    Dense(StepKernel),
+    DenseReverse(StepKernel),
     FixedStart(Words),
     CertificateFixed(Words),
     PackWeights,
@@ -91,8 +185,12 @@ pub(crate) enum Kernel {
     OuterProduct(u32),
     Accumulate,
     Reduce,
-    LossPartials,
+    LossPartials(LossKernel),
     LossFinish,
+    LossCotangents(LossKernel),
+    LossParameters(LossKernel),
+    CostAdjoint,
+    CostParameters,
     NormPartials,
     Certificate,
     DriftPartials,
@@ -107,16 +205,23 @@ impl Kernel {
         match self {
             Self::StepForward(_) => "step_forward",
             Self::StepReverse(_) => "step_reverse",
+            Self::ContinuousReverse(_) => "continuous_reverse",
             Self::PairWalk(_) => "pair_walk",
             Self::PairReverse(_) => "pair_reverse",
+            Self::Dense(_) => "dense",
+            Self::DenseReverse(_) => "dense_reverse",
             Self::FixedStart(_) => "fixed_start",
             Self::CertificateFixed(_) => "certificate_fixed",
             Self::PackWeights => "pack_weights",
             Self::OuterProduct(_) => "outer_product",
             Self::Accumulate => "accumulate",
             Self::Reduce => "reduce",
-            Self::LossPartials => "loss_partials",
+            Self::LossPartials(_) => "loss_partials",
             Self::LossFinish => "loss_finish",
+            Self::LossCotangents(_) => "loss_cotangents",
+            Self::LossParameters(_) => "loss_parameters",
+            Self::CostAdjoint => "cost_adjoint",
+            Self::CostParameters => "cost_parameters",
             Self::NormPartials => "norm_partials",
             Self::Certificate => "certificate",
             Self::DriftPartials => "drift_partials",
@@ -144,28 +249,39 @@ pub(crate) struct StepCall {
     pub slot_base: u32,
     /// Observation at the outer end of the dispatch (t0), or `NO_SLOT`.
     pub outer_slot: u32,
-    /// Forward: 1 to replace targets by residuals, 0 to save states.
-    pub residual: u32,
     /// Number of the dispatch's first step in the whole grid, for the status.
     pub step_number: u32,
     /// Reverse: distance between scratch units, in groups of the trajectories of an invocation.
     pub rows: u32,
     /// Reverse: rows of one evaluation, in the same groups.
     pub tile: u32,
-    /// Pairs: [`BACKWARD`], [`KEEP`].
+    /// [`BACKWARD`], [`KEEP`], [`SAVE`], [`LIMIT`], [`PAY`], [`FIRST`], [`LAST`].
     pub mode: u32,
-    /// Pairs: contractions before the first update of a walk forward, or before the end of a walk back.
+    /// Pairs: contractions before the first update of a walk forward, or before the end of a walk back. Continuous adjoint:
+    /// segment of the grid that the dispatch's first step lies in.
     pub event: u32,
     /// Pairs: bits that one contraction drops.
     pub bits: u32,
     /// Fixed point: bits below the point.
     pub fraction: u32,
+    /// Reverse: segment of the grid, between knots, that the dispatch's last step lies in.
+    pub segment: u32,
 }
 
 /// Bit of [`StepCall::mode`]: walk back.
 pub(crate) const BACKWARD: u32 = 1;
 /// Bit of [`StepCall::mode`]: keep the source of every update.
 pub(crate) const KEEP: u32 = 2;
+/// Bit of [`StepCall::mode`]: write states at save times down.
+pub(crate) const SAVE: u32 = 4;
+/// Bit of [`StepCall::mode`]: put trajectories into quarantine that are too far away there for a loss.
+pub(crate) const LIMIT: u32 = 8;
+/// Bit of [`StepCall::mode`]: add up the running cost.
+pub(crate) const PAY: u32 = 16;
+/// Bit of [`StepCall::mode`]: the dispatch has the first step of the grid.
+pub(crate) const FIRST: u32 = 32;
+/// Bit of [`StepCall::mode`]: the dispatch has the last step of the grid.
+pub(crate) const LAST: u32 = 64;
 
 /// Numbers of `fixed_start`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
@@ -209,13 +325,14 @@ pub(crate) struct ReduceCall {
     pub target: u32,
 }
 
-/// Numbers of `loss_partials`.
+/// Numbers of `loss_partials`, `loss_cotangents` and `loss_parameters`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct LossCall {
     /// Elements of the bound window of observations.
     pub count: u32,
     pub stride: u32,
+    pub dim: u32,
     pub batch: u32,
     /// First row of partials.
     pub first_row: u32,
@@ -223,14 +340,28 @@ pub(crate) struct LossCall {
     pub rows: u32,
     /// 1 if the window holds the first observation, whose first component counts the trajectories.
     pub counts: u32,
+    /// First parameter of the loss in θ.
+    pub parameters: u32,
+    /// Where the parabola of Huber's loss ends.
+    pub delta: f32,
 }
 
-/// Numbers of `loss_finish`.
+/// Numbers of `cost_adjoint`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
-pub(crate) struct FinishCall {
-    /// Values per trajectory that the mean runs over: times × dim.
-    pub per_trajectory: f32,
+pub(crate) struct CostCall {
+    /// First place in the adjoint.
+    pub at: u32,
+    pub count: u32,
+}
+
+/// Numbers of `cost_parameters`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct WeightCall {
+    pub count: u32,
+    /// 2 weight (t1 − t0).
+    pub factor: f32,
 }
 
 /// Numbers of `certificate` and `certificate_fixed`.

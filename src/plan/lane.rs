@@ -1,9 +1,11 @@
 //! How the lane kernel family is specialised for a field and a device, and what one step of it costs.
 
 use super::caps::{Caps, DeviceKind};
-use super::kernel::{Lane, WeightFetch};
+use super::kernel::{Lane, PairKernel, StepKernel, Terms, WeightFetch};
 use super::layout::{FieldLayout, Packed};
+use super::shape::Spec;
 use crate::model::Mlp;
+use crate::solver::Adjoint;
 
 /// Buffers hold whole multiples of this many trajectories: windows then start at offsets that every device allows.
 pub(crate) const STRIDE: u32 = 64;
@@ -46,39 +48,119 @@ fn looped(count: u64, body: u64) -> u64 {
 }
 
 impl Trips {
-    pub(crate) fn new(layout: &FieldLayout, dim: usize, stages: u32, lane: Lane, backsolve: bool) -> Self {
+    /// Trips of the kernels of a Runge–Kutta method.
+    pub(crate) fn single(layout: &FieldLayout, kernel: &StepKernel) -> Self {
+        Counts::new(layout, &kernel.field, kernel.terms, kernel.stages.into(), kernel.lane).single(kernel.adjoint)
+    }
+
+    /// Trips of the kernels of a pair; a step is an update.
+    pub(crate) fn pair(layout: &FieldLayout, kernel: &PairKernel) -> Self {
+        Counts::new(layout, &kernel.field, kernel.terms, kernel.stages.into(), kernel.lane).pair()
+    }
+
+    /// Trips of the kernels of a problem.
+    pub(crate) fn of(layout: &FieldLayout, spec: &Spec, stages: u32, lane: Lane) -> Self {
+        let counts = Counts::new(layout, &spec.field, spec.terms(), u64::from(stages), lane);
+        match spec.method.pair() {
+            Some(_) => counts.pair(),
+            None => counts.single(spec.adjoint),
+        }
+    }
+
+    /// Trips of the kernels of save times between steps; a step is one of them.
+    pub(crate) fn dense(layout: &FieldLayout, field: &Mlp, lane: Lane) -> Self {
+        let counts = Counts::new(layout, field, Terms::default(), 1, lane);
+        let Counts { evaluate, record, back, whole, .. } = counts;
+        Self {
+            forward_step: 2 * whole + looped(2, 2 * whole + evaluate),
+            // With the time's share and the copies of the cotangents.
+            reverse_step: 3 * whole + looped(2, 6 * whole + record + back),
+            fixed: 4 * whole,
+        }
+    }
+}
+
+/// Trips of the parts that kernels are made of.
+struct Counts {
+    evaluate: u64,
+    record: u64,
+    back: u64,
+    /// A loop over the components of an invocation's trajectories, and one with a loop over the stages inside.
+    whole: u64,
+    combine: u64,
+    stages: u64,
+    /// What the running cost adds to a stage there and back, and the gradient with respect to times to one back.
+    pay: u64,
+    charge: u64,
+    clock: u64,
+}
+
+impl Counts {
+    fn new(layout: &FieldLayout, field: &Mlp, terms: Terms, stages: u64, lane: Lane) -> Self {
         let product = |packed: &Packed| match packed.blocks() as u64 {
             1 => looped(packed.rows as u64, 0),
             blocks => looped(packed.rows as u64, 0) * 2 + looped(blocks, looped(packed.rows as u64, 0)),
         };
         let evaluate: u64 = layout.layers.iter().map(|l| product(&l.forward)).sum();
-        let copy = looped(dim as u64, 0);
-        let record = copy + evaluate;
-        let back: u64 = copy + layout.layers.iter().map(|l| product(&l.transposed)).sum::<u64>();
-        let stages = u64::from(stages);
-        let components = dim as u64 * u64::from(lane.trajectories);
+        let copy = looped(field.dim() as u64, 0);
+        let components = field.dim() as u64 * u64::from(lane.trajectories);
         let whole = looped(components, 0);
         let combine = looped(components, looped(stages, 0));
+        let search = terms.reference.map_or(0, |r| looped(r.search().into(), 0));
+        let pays = |trips: u64| if terms.pay() { trips } else { 0 };
+        // For each trajectory over its components; the sum over the stages before one, on average.
+        let trajectories = u64::from(lane.trajectories);
+        let each = looped(trajectories, copy);
+        let summed = looped(stages.div_ceil(2), 0);
+        Self {
+            evaluate,
+            record: copy + evaluate,
+            back: copy + layout.layers.iter().map(|l| product(&l.transposed)).sum::<u64>(),
+            whole,
+            combine,
+            stages,
+            pay: pays(whole + search),
+            charge: pays(looped(components, summed) + 3 * whole + search),
+            clock: if terms.clock {
+                looped(trajectories, looped(field.dim() as u64, summed) + pays(2 * each))
+            } else {
+                0
+            },
+        }
+    }
+
+    /// A Runge–Kutta method.
+    fn single(&self, adjoint: Option<Adjoint>) -> Trips {
+        let &Self { evaluate, record, back, whole, combine, stages, pay, charge, clock, .. } = self;
+        // Keeping derivatives along the probe; the end of an entry and of a segment.
+        let (keep, turn) = (if charge > 0 { whole } else { 0 }, if clock > 0 { 3 * whole } else { 0 });
         // Argument, evaluation, keeping k_i.
         let stage = |mlp: u64| looped(stages, combine + mlp + whole);
         // Update of the state, test for non-finite values, observation.
-        let forward_step = stage(evaluate) + combine + 3 * whole;
-        let phases = if backsolve { 2 } else { 1 };
-        let recorded = looped(phases * stages, combine + record + whole + combine);
-        let adjoint = looped(stages, combine + back + whole);
-        Self { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 8 * whole }
+        let forward_step = stage(evaluate + pay) + combine + 3 * whole;
+        if adjoint == Some(Adjoint::Continuous) {
+            let walked = looped(stages, 2 * combine + record + back + 4 * whole + charge + clock);
+            return Trips {
+                forward_step,
+                reverse_step: walked + 2 * combine + 5 * whole,
+                fixed: stage(evaluate) + 12 * whole + clock + charge,
+            };
+        }
+        let phases = if adjoint == Some(Adjoint::Backsolve) { 2 } else { 1 };
+        let recorded = looped(phases * stages, combine + record + whole + combine + keep);
+        let adjoint = looped(stages, combine + back + whole + charge + clock);
+        Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole + turn, fixed: 12 * whole }
     }
 
-    /// Trips of the kernels of a pair; a step is an update.
-    pub(crate) fn pair(layout: &FieldLayout, dim: usize, stages: u32, lane: Lane) -> Self {
-        let single = Self::new(layout, dim, stages, lane, false);
-        let components = dim as u64 * u64::from(lane.trajectories);
-        let whole = looped(components, 0);
-        let kick = looped(components, looped(u64::from(stages), 0));
+    /// A method on a pair; a step is an update.
+    fn pair(&self) -> Trips {
+        let single = self.single(None);
+        let (whole, kick) = (self.whole, self.combine);
         // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
         let forward_step = single.forward_step + kick + 9 * whole;
         // The adjoint, which may walk back itself; or else the kernel of the way forward does.
-        let reverse_step = (single.reverse_step + kick + 7 * whole).max(forward_step);
-        Self { forward_step, reverse_step, fixed: single.fixed + 12 * whole + 16 }
+        let reverse_step = (single.reverse_step + kick + 7 * whole + if self.clock > 0 { kick + 2 * whole } else { 0 })
+            .max(forward_step);
+        Trips { forward_step, reverse_step, fixed: single.fixed + 12 * whole + 16 }
     }
 }

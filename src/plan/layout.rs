@@ -55,7 +55,7 @@ impl Packed {
 pub(crate) struct LayerLayout {
     /// `W` and `b` by rows of outputs, for the evaluation.
     pub forward: Packed,
-    /// `Wᵀ` by rows of inputs, for the product of the deltas; without the row of the time input.
+    /// `Wᵀ` by rows of inputs, for the product of the deltas. The row of the time is the last one of layer 0.
     pub transposed: Packed,
     /// First scratch unit of the inputs `v`; the unit after the last input holds ones, for the bias.
     pub input_unit: usize,
@@ -81,10 +81,9 @@ impl FieldLayout {
     pub(crate) fn new(field: &Mlp) -> Self {
         let mut layers = Vec::with_capacity(field.layers().len());
         let (mut packed, mut unit) = (0, 0);
-        for (l, layer) in field.layers().iter().enumerate() {
+        for layer in field.layers() {
             let forward = Packed::new(packed, layer.n_out, layer.n_in, true);
-            let backward_rows = if l == 0 { field.dim() } else { layer.n_in };
-            let transposed = Packed::new(forward.end(), backward_rows, layer.n_out, false);
+            let transposed = Packed::new(forward.end(), layer.n_in, layer.n_out, false);
             packed = transposed.end();
             let delta_unit = unit + layer.n_in + 1;
             layers.push(LayerLayout {
@@ -169,8 +168,7 @@ mod tests {
             }
             for (l, layer) in mlp.layers().iter().enumerate() {
                 for (i, &count) in seen[layer.weight..layer.bias].iter().enumerate() {
-                    let time_column = time && l == 0 && i % layer.n_in == mlp.dim();
-                    assert_eq!(count, if time_column { 1 } else { 2 }, "layer {l}, weight {i}");
+                    assert_eq!(count, 2, "layer {l}, weight {i}");
                 }
                 let biases = &seen[layer.bias..layer.bias + layer.n_out];
                 assert!(biases.iter().all(|&c| c == 1), "layer {l}: biases {biases:?}");

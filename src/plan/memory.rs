@@ -2,6 +2,7 @@
 
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
+use super::dense::{Interpolation, TIME_PARTS};
 use super::kernel::Words;
 use super::reduce::{PARTIAL_RUN, sums_sizes};
 use super::schedule::schedule_bytes;
@@ -14,7 +15,8 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     let mut memory = MemoryPlan::default();
     let parameters = u64::from(shape.parameters);
     let packed = shape.layout.packed as u64;
-    memory.add(Slot::Theta, parameters);
+    let loss_parameters = u64::from(shape.loss_parameters);
+    memory.add(Slot::Theta, parameters + loss_parameters);
     memory.add(Slot::Weights, packed);
     memory.add(Slot::PackTable, packed);
     memory.add(Slot::Schedule, schedule_bytes() / 4);
@@ -28,19 +30,37 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
             memory.add(Slot::BitLog, shape.log_words * shape.state_values());
         }
     }
-    if spec.method.pair().is_some() || spec.adjoint.is_some() {
-        memory.add(Slot::Spread, u64::from(shape.stride));
+    memory.add(Slot::Measures, 2 * u64::from(shape.stride));
+    if let Some(values) = reference_values(spec, shape) {
+        memory.add(Slot::Reference, values);
+    }
+    let observed = u64::from(shape.observations) * shape.state_values();
+    if spec.grid.is_dense() {
+        memory.add(Slot::Outputs, observed);
+        memory.add(Slot::DenseTable, u64::from(shape.observations) * (size_of::<Interpolation>() / 4) as u64);
     }
     let Some(adjoint) = spec.adjoint else { return memory };
-    memory.add(Slot::Adjoint, shape.adjoint_values());
-    memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
-    memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
-    memory.add(Slot::Partials, shape.slices() * parameters);
-    // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
-    if block.is_some() || !adjoint.keeps_states() {
-        memory.add(Slot::Totals, shape.slices() * parameters);
+    memory.add(Slot::Targets, observed);
+    if spec.weighted {
+        memory.add(Slot::Weighting, observed);
     }
-    memory.add(Slot::Gradient, parameters);
+    if spec.grid.is_dense() {
+        memory.add(Slot::Ends, u64::from(shape.saves) * shape.state_values());
+        let times =
+            if shape.terms.clock { TIME_PARTS * shape.observations as usize * shape.stride as usize } else { 0 };
+        memory.add(Slot::DenseTimes, times as u64);
+    }
+    memory.add(Slot::Adjoint, shape.adjoint_values() + shape.adjoint_extra());
+    memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
+    if spec.wrt.theta {
+        memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
+        memory.add(Slot::Partials, shape.slices() * parameters);
+        // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
+        if block.is_some() || !adjoint.keeps_states() {
+            memory.add(Slot::Totals, shape.slices() * parameters);
+        }
+    }
+    memory.add(Slot::Gradient, parameters + loss_parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
     let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };
     memory.add(Slot::Drift, columns * u64::from(shape.stride));
@@ -50,23 +70,37 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     if shape.keeping.anchors > 0 {
         memory.add(Slot::Anchors, shape.keeping.anchors * shape.kept_values());
     }
-    let window = u64::from(shape.window_slots) * shape.state_values();
-    let loss_rows = u64::from(shape.saves).div_ceil(u64::from(shape.window_slots)) * window.div_ceil(PARTIAL_RUN);
+    let window = u64::from(shape.loss_window) * shape.state_values();
+    let loss_rows = u64::from(shape.observations).div_ceil(shape.loss_window.into()) * window.div_ceil(PARTIAL_RUN);
+    // Rows over single components, for the parameters of the loss.
+    let scale_rows = loss_rows.div_ceil(shape.dim) + u64::from(shape.observations);
+    let scales = sums_sizes(scale_rows, if loss_parameters > 0 { shape.dim } else { 0 });
     let gradient = sums_sizes(shape.slices(), parameters);
     let loss = sums_sizes(loss_rows, LOSS_COLUMNS);
-    let partials = loss_rows * LOSS_COLUMNS;
+    let partials = (loss_rows * LOSS_COLUMNS).max(scale_rows * loss_parameters);
     let drift = u64::from(shape.batch).div_ceil(PARTIAL_RUN) * DRIFT_COLUMNS;
     let norm = parameters.div_ceil(PARTIAL_RUN);
     memory.add(Slot::Sums, partials.max(gradient[0]).max(drift).max(norm));
-    memory.add(Slot::SumsOfSums, gradient[1].max(loss[0]).max(drift).max(norm));
+    memory.add(Slot::SumsOfSums, gradient[1].max(loss[0]).max(scales[0]).max(drift).max(norm));
     memory
+}
+
+/// Values of the reference of the running cost, if it has one: times, values and slopes.
+pub(super) fn reference_values(spec: &Spec, shape: &Shape) -> Option<u64> {
+    let reference = shape.terms.reference?;
+    let batch = if reference.shared { 1 } else { u64::from(shape.stride) };
+    let dim = spec.field.dim() as u64;
+    Some(u64::from(reference.times) * (1 + 2 * dim * batch))
 }
 
 /// Every buffer must exist, and those that dispatches see as a whole must fit one binding.
 pub(super) fn check_memory(memory: &MemoryPlan, caps: &Caps) -> Result<()> {
+    // The kernels of a dense grid see all save times at once.
+    let dense = memory.bytes(Slot::Outputs) > 0;
     for &(slot, bytes) in memory.entries() {
         let allowed = match slot {
-            Slot::Observed | Slot::Stored | Slot::Anchors => caps.max_buffer,
+            Slot::Observed | Slot::Targets | Slot::Weighting if !dense => caps.max_buffer,
+            Slot::Stored | Slot::Anchors => caps.max_buffer,
             _ => caps.max_binding.min(caps.max_buffer),
         };
         let remedy = "use a smaller batch, fewer save times or narrower layers";

@@ -4,11 +4,13 @@ mod accumulate;
 mod budget;
 mod buffers;
 mod caps;
+mod dense;
 mod fold;
 mod keep;
 mod kernel;
 mod lane;
 mod layout;
+mod loss;
 mod memory;
 mod pair;
 mod passes;
@@ -27,6 +29,7 @@ pub use budget::Candidate;
 pub(crate) use budget::{Wish, candidates, choose};
 pub use buffers::{MemoryPlan, Slot};
 pub use caps::{Caps, DeviceKind};
+pub(crate) use dense::TIME_PARTS;
 pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
@@ -38,7 +41,7 @@ pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::{Arithmetic, Spec};
+pub(crate) use shape::{Arithmetic, Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
 #[cfg(test)]
 pub(crate) use track::Track;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::buffers::Slot;
 use super::fold::fold;
-use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, Sources, StartCall, StepCall, Words};
+use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, Sources, StartCall, StepCall, Terms, Words};
 use super::passes::Tiles;
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
@@ -68,17 +68,12 @@ impl Plan {
         observe: Observe,
         keep: bool,
     ) -> Result<()> {
-        let kernel = Arc::new(Kernel::PairWalk(self.pair_kernel()));
-        let mode = if keep { KEEP } else { 0 };
+        let kernel = Arc::new(Kernel::PairWalk(self.walk_kernel()));
+        let mode = self.mode(observe) | if keep { KEEP } else { 0 };
         for chunk in segment {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
-                let call = StepCall {
-                    residual: observe as u32,
-                    mode,
-                    event: self.event(chunk.first)?,
-                    ..self.pair_call(chunk, tile.first)?
-                };
+                let call = StepCall { mode, event: self.event(chunk.first)?, ..self.pair_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), self.walk_bindings(chunk), self.groups(tile.count), &call, flops);
             }
@@ -89,7 +84,7 @@ impl Plan {
     /// Pulls the adjoint back through a segment; if the sources are not stored, the pair walks back first, dispatch by
     /// dispatch, or in the same kernel.
     pub(super) fn pair_reverse(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
-        let walk = Arc::new(Kernel::PairWalk(self.pair_kernel()));
+        let walk = Arc::new(Kernel::PairWalk(self.walk_kernel()));
         let pull = Arc::new(Kernel::PairReverse(self.pull_kernel()));
         let lanes = self.shape.lane.trajectories;
         for chunk in segment.iter().rev() {
@@ -105,16 +100,17 @@ impl Plan {
                 let mut bindings: Vec<Binding> =
                     [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
-                bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
+                bindings.push(Slot::Scratch.into());
                 if self.fused && self.reconstructs() {
                     bindings.push(Slot::State.into());
                     bindings.extend(self.log_binding());
                 } else {
                     bindings.push(self.sources(chunk));
                 }
+                bindings.extend(self.reference());
                 let call = StepCall { rows: self.shape.rows / lanes, tile: tile.count / lanes, ..call };
                 program.dispatch(pull.clone(), bindings, self.groups(tile.count), &call, 3 * flops);
-                self.outer_product_of(program, chunk, tile.count)?;
+                self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
             }
         }
         Ok(())
@@ -127,7 +123,16 @@ impl Plan {
             lane: self.shape.lane,
             words: self.spec.arithmetic.words(),
             sources: Sources::Stored,
+            terms: self.shape.terms,
+            drifts: self.spec.method.pair().is_some_and(|p| !p.has_copies()),
         }
+    }
+
+    /// Both ways of the walk are one kernel, whichever gradient is wanted; only what is kept of drifts depends on it.
+    fn walk_kernel(&self) -> PairKernel {
+        let kernel = self.pair_kernel();
+        let clock = kernel.kept() > 1;
+        PairKernel { terms: Terms { clock, ..kernel.terms }, ..kernel }
     }
 
     fn pull_kernel(&self) -> PairKernel {
@@ -158,18 +163,23 @@ impl Plan {
 
     fn walk_bindings(&self, chunk: &Chunk) -> Vec<Binding> {
         let mut bindings: Vec<Binding> = [Slot::Weights, Slot::Schedule, Slot::State].map(Binding::from).into();
-        bindings.extend([self.observed(chunk), Slot::Status.into(), self.sources(chunk), Slot::Spread.into()]);
+        bindings.extend([self.observed(chunk), Slot::Status.into(), self.sources(chunk), Slot::Measures.into()]);
         bindings.extend(self.log_binding());
+        bindings.extend(self.reference());
         bindings
     }
 
     /// Where the sources of a chunk lie: in their segment if states are kept, else at the front.
     fn sources(&self, chunk: &Chunk) -> Binding {
-        let bytes = self.shape.state_bytes();
+        let bytes = self.shape.entry_states * self.shape.state_bytes();
         let kept = self.spec.adjoint.is_some_and(|a| a.keeps_states());
         let first = if kept { chunk.first as u64 % self.shape.keeping.segment } else { 0 };
         // A binding may not be empty; without a gradient nothing is written.
         let count = if self.spec.adjoint.is_some() { chunk.count.max(1) as u64 } else { 1 };
-        Binding { slot: Slot::Stored, offset: first * bytes, bytes: Some(count.min(self.shape.stored) * bytes) }
+        Binding {
+            slot: Slot::Stored,
+            offset: first * bytes,
+            bytes: Some(count.min(self.shape.stored / self.shape.entry_states) * bytes),
+        }
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::buffers::Slot;
-use super::kernel::{Kernel, OuterCall, StepCall, StepKernel};
+use super::kernel::{FIRST, Kernel, LAST, OuterCall, StepCall, StepKernel, Terms};
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
 use super::shape::Shape;
@@ -24,7 +24,7 @@ impl Plan {
         }
         if self.shape.keeping.revolve {
             self.revolve_forward(&mut program, observe)?;
-            return Ok(program);
+            return self.interpolated(program, observe);
         }
         for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
             if self.checkpointed() {
@@ -34,14 +34,31 @@ impl Plan {
             }
             self.forward_segment(&mut program, &segment, observe, self.keeps_states())?;
         }
+        self.interpolated(program, observe)
+    }
+
+    /// With the states between steps, unless their cotangents are there already.
+    fn interpolated(&self, mut program: Program, observe: Observe) -> Result<Program> {
+        if self.spec.grid.is_dense() && matches!(observe, Observe::Save | Observe::Loss) {
+            self.interpolate(&mut program)?;
+        }
         Ok(program)
     }
 
     /// From t1 back to the initial states, with the adjoint and the parameter gradient.
     pub(crate) fn reverse(&self) -> Result<Program> {
         let mut program = Program::default();
+        if !self.spec.wrt.reverses() {
+            return Ok(program);
+        }
         for slot in [Slot::Adjoint, Slot::Partials, Slot::Drift] {
-            program.clear(slot);
+            if self.memory.bytes(slot) > 0 {
+                program.clear(slot);
+            }
+        }
+        self.cost_adjoint(&mut program)?;
+        if self.spec.grid.is_dense() {
+            self.interpolate_back(&mut program)?;
         }
         if self.shape.keeping.revolve {
             self.revolve_reverse(&mut program)?;
@@ -54,7 +71,7 @@ impl Plan {
             if number + 1 < segments.len() {
                 if self.checkpointed() {
                     self.restore(&mut program, number);
-                    self.forward_segment(&mut program, &again[number], Observe::Nothing, true)?;
+                    self.forward_segment(&mut program, &again[number], Observe::Again, true)?;
                 } else if self.anchored() {
                     self.compare(&mut program, self.anchor(number))?;
                     self.restore(&mut program, number);
@@ -122,14 +139,16 @@ impl Plan {
         }
         // Reconstruction is a matter of the way back.
         let adjoint = keep.then_some(Adjoint::Stored);
-        let kernel = Arc::new(Kernel::StepForward(StepKernel { adjoint, ..self.step_kernel() }));
+        let terms = Terms { clock: false, ..self.shape.terms };
+        let kernel = Arc::new(Kernel::StepForward(StepKernel { adjoint, terms, ..self.step_kernel() }));
         for chunk in segment {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
                 let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
-                bindings.extend([self.observed(chunk), Slot::Status.into()]);
+                bindings.extend([self.observed(chunk), Slot::Status.into(), Slot::Measures.into()]);
                 bindings.extend(self.stored(chunk).filter(|_| keep));
-                let call = StepCall { residual: observe as u32, ..self.step_call(chunk, tile.first)? };
+                bindings.extend(self.reference());
+                let call = StepCall { mode: self.mode(observe), ..self.step_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
             }
@@ -142,7 +161,10 @@ impl Plan {
         if self.spec.method.pair().is_some() {
             return self.pair_reverse(program, segment);
         }
-        let kernel = Arc::new(Kernel::StepReverse(self.step_kernel()));
+        let kernel = Arc::new(match self.spec.adjoint {
+            Some(Adjoint::Continuous) => Kernel::ContinuousReverse(self.step_kernel()),
+            _ => Kernel::StepReverse(self.step_kernel()),
+        });
         let lanes = self.shape.lane.trajectories;
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
@@ -150,25 +172,33 @@ impl Plan {
                 let mut bindings: Vec<Binding> =
                     vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into(), Slot::Adjoint.into()];
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
-                bindings.extend([Slot::Scratch, Slot::Summary].map(Binding::from));
+                bindings.push(Slot::Scratch.into());
                 bindings.extend(self.stored(chunk));
+                bindings.extend(self.reference());
                 let call = StepCall {
+                    mode: self.ends(chunk),
+                    event: self.segment(chunk.first)?,
                     rows: self.shape.rows / lanes,
                     tile: tile.count / lanes,
                     ..self.step_call(chunk, tile.first)?
                 };
                 let flops = 4 * self.step_flops(chunk, tile.count);
                 program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
-                self.outer_product_of(program, chunk, tile.count)?;
+                self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
             }
         }
         Ok(())
     }
 
-    /// dJ/dθ from the scratch that a dispatch has filled.
-    pub(super) fn outer_product_of(&self, program: &mut Program, chunk: &Chunk, trajectories: u32) -> Result<()> {
-        let used = chunk.count as u64 * u64::from(self.shape.stages) * u64::from(trajectories);
-        if used == 0 {
+    /// Rows of scratch, for each trajectory, that the evaluations of a chunk take.
+    pub(super) fn evaluation_rows(&self, chunk: &Chunk) -> u64 {
+        chunk.count as u64 * u64::from(self.shape.stages * self.shape.terms.evaluation_rows())
+    }
+
+    /// dJ/dθ, if it is wanted, from the scratch that a dispatch has filled.
+    pub(super) fn outer_product_of(&self, program: &mut Program, rows: u64, trajectories: u32) -> Result<()> {
+        let used = rows * u64::from(trajectories);
+        if used == 0 || !self.spec.wrt.theta {
             return Ok(());
         }
         let blocks = self.shape.layout.blocks as u64;
@@ -195,7 +225,30 @@ impl Plan {
             lane: self.shape.lane,
             // For the kernels a checkpointed segment is a stored one.
             adjoint: self.spec.adjoint.map(|a| if a.is_exact() { Adjoint::Stored } else { a }),
+            terms: self.shape.terms,
         }
+    }
+
+    /// What a forward pass does on the way.
+    pub(super) fn mode(&self, observe: Observe) -> u32 {
+        observe.mode(self.spec.grid.is_dense())
+    }
+
+    /// Whether a chunk has the first or the last step of the grid.
+    fn ends(&self, chunk: &Chunk) -> u32 {
+        let last = chunk.count > 0 && chunk.first + chunk.count == self.track.entries;
+        let first = if chunk.first == 0 && chunk.count > 0 { FIRST } else { 0 };
+        first | if last { LAST } else { 0 }
+    }
+
+    /// The segment of the grid, between kept boundaries, t0 and t1, that an entry lies in.
+    fn segment(&self, entry: usize) -> Result<u32> {
+        word(self.track.saves.partition_point(|&s| s <= entry) as u64, "save times")
+    }
+
+    /// The reference of the running cost, if the kernels look at one.
+    pub(super) fn reference(&self) -> Option<Binding> {
+        self.shape.terms.reference.map(|_| Slot::Reference.into())
     }
 
     pub(super) fn step_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
@@ -208,6 +261,7 @@ impl Plan {
             slot_base: chunk.slot_base,
             outer_slot: chunk.outer_slot,
             step_number: word(chunk.first as u64, "steps")?,
+            segment: self.segment((chunk.first + chunk.count).max(1) - 1)?,
             ..StepCall::default()
         })
     }

@@ -37,11 +37,11 @@ impl Plan {
                 Action::Reverse { entry } => {
                     let part = self.part(entry..entry + 1);
                     if !self.copy_leaf(program, entry) {
-                        self.forward_segment(program, &part, Observe::Nothing, true)?;
+                        self.forward_segment(program, &part, Observe::Again, true)?;
                     }
                     self.reverse_segment(program, &part)?;
                 }
-                other => self.revolve(program, other, Observe::Nothing)?,
+                other => self.revolve(program, other, Observe::Again)?,
             }
         }
         Ok(())

@@ -3,9 +3,10 @@
 use encase::{ShaderType, UniformBuffer};
 
 use super::kernel::NO_SLOT;
+use super::shape::Spec;
 use super::track::{PackedUpdate, Track};
 use crate::error::{Error, Result};
-use crate::solver::{Method, PairScheme, TimeGrid};
+use crate::solver::{PairScheme, TimeGrid, Update};
 
 /// Entries in one window. The device holds one window at a time, so its memory does not depend on the number of steps.
 pub(crate) const WINDOW: usize = 1024;
@@ -46,12 +47,33 @@ struct PairNumbers {
     z: f32,
 }
 
+/// Weights of the terms of the running cost, and the seed of the probe.
+#[derive(Clone, Copy, Debug, Default, ShaderType)]
+struct Cost {
+    kinetic: f32,
+    reference: f32,
+    jacobian: f32,
+    seed: u32,
+}
+
+/// The clocks of two entries, since elements of an array in a uniform take 16 bytes: each entry's place in its segment of
+/// the grid, between knots that it moves with, and its part of the segment's length.
+#[derive(Clone, Copy, Debug, Default, ShaderType)]
+struct Clocks {
+    even_place: f32,
+    even_part: f32,
+    odd_place: f32,
+    odd_part: f32,
+}
+
 #[derive(Clone, Debug, ShaderType)]
 struct Schedule {
     a: [Coefficient; MAX_STAGES * MAX_STAGES],
     nodes: [Node; MAX_STAGES],
     pair: PairNumbers,
+    cost: Cost,
     entries: [Entry; WINDOW],
+    clock: [Clocks; WINDOW / 2],
 }
 
 /// Refuses times that f32 cannot tell apart: steps would have no length, or all stages the same time.
@@ -82,13 +104,16 @@ pub(crate) fn schedule_bytes() -> u64 {
 }
 
 /// Writes window `index`: the entries `index * WINDOW ..`, computed in f64 and rounded once.
-pub(crate) fn write_window(method: Method, grid: &TimeGrid, track: &Track, index: usize) -> Result<Vec<u8>> {
+pub(crate) fn write_window(spec: &Spec, track: &Track, index: usize) -> Result<Vec<u8>> {
+    let (method, grid) = (spec.method, &spec.grid);
     let tableau = method.tableau();
     let mut schedule = Schedule {
         a: [Coefficient::default(); MAX_STAGES * MAX_STAGES],
         nodes: [Node::default(); MAX_STAGES],
         pair: PairNumbers::default(),
+        cost: cost(spec),
         entries: [Entry::default(); WINDOW],
+        clock: [Clocks::default(); WINDOW / 2],
     };
     for i in 0..tableau.stages() {
         schedule.nodes[i] = Node { c: round(tableau.c[i]), b: round(tableau.b[i]) };
@@ -119,9 +144,54 @@ pub(crate) fn write_window(method: Method, grid: &TimeGrid, track: &Track, index
             slot += usize::from(observed);
         }
     }
+    if spec.adjoint.is_some() && spec.wrt.times() {
+        for (n, [place, part]) in clocks(spec, first).into_iter().enumerate() {
+            let pair = &mut schedule.clock[n / 2];
+            if n % 2 == 0 {
+                (pair.even_place, pair.even_part) = (place, part);
+            } else {
+                (pair.odd_place, pair.odd_part) = (place, part);
+            }
+        }
+    }
     let mut bytes = UniformBuffer::new(Vec::new());
     bytes.write(&schedule).map_err(|e| Error::Device { what: "the step schedule".into(), message: e.to_string() })?;
     Ok(bytes.into_inner())
+}
+
+fn cost(spec: &Spec) -> Cost {
+    let Some(cost) = &spec.cost else { return Cost::default() };
+    Cost {
+        kinetic: round(cost.kinetic_weight()),
+        reference: round(cost.reference_term().map_or(0.0, |(weight, _)| weight)),
+        jacobian: round(cost.jacobian_weight()),
+        seed: cost.seed(),
+    }
+}
+
+/// Place and part, see [`Clocks`], of the entries from `first` on. Knots are the kept boundaries, t0 and t1.
+fn clocks(spec: &Spec, first: usize) -> Vec<[f32; 2]> {
+    let grid = &spec.grid;
+    let boundary = |n: usize| grid.times()[n];
+    let clock = |step: usize, t: f64, length: f64| {
+        let after = grid.saves().partition_point(|&s| s <= step);
+        let from = if after == 0 { 0 } else { grid.saves()[after - 1] };
+        let to = grid.saves().get(after).copied().unwrap_or(grid.steps());
+        let whole = boundary(to) - boundary(from);
+        [(t - boundary(from)) / whole, length / whole].map(round)
+    };
+    match spec.method.pair() {
+        None => {
+            let steps = first..(first + WINDOW).min(grid.steps());
+            steps.map(|n| clock(n, boundary(n), boundary(n + 1) - boundary(n))).collect()
+        }
+        Some(pair) => {
+            // The increment of a drifting update has no length; its drifts are half of the step's.
+            let length = |u: &Update| if pair.has_copies() { u.h } else { 2.0 * u.drift };
+            let updates = pair.updates(grid, spec.contraction).skip(first).take(WINDOW);
+            updates.map(|u| clock(u.step, u.t, length(&u))).collect()
+        }
+    }
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "this is the one place where host f64 becomes device f32")]
@@ -143,6 +213,8 @@ fn blend(pair: &PairScheme) -> [f32; 2] {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::model::Mlp;
+    use crate::solver::{Adjoint, AdjointOptions, Method};
 
     #[test]
     fn shares_add_up_to_one() {
@@ -161,14 +233,17 @@ mod tests {
     fn windows_continue_each_other_and_name_each_observation_once() {
         let grid = TimeGrid::with_steps(0.0, &[0.0, 0.5, 1.0, 1.5], 2.0, 700).expect("a valid grid");
         let track = Track::new(Method::Tsit5, &grid, None).expect("a valid track");
+        let field = Mlp::builder(1).build().expect("a valid field");
+        let options = AdjointOptions::default();
+        let spec = Spec::solve(field, Method::Tsit5, grid.clone(), Adjoint::Stored, options, 1);
         let mut slots = Vec::new();
         let mut time = 0.0_f32;
         for window in 0..grid.steps().div_ceil(WINDOW) {
-            let bytes = write_window(Method::Tsit5, &grid, &track, window).expect("a window");
+            let bytes = write_window(&spec, &track, window).expect("a window");
             assert_eq!(bytes.len() as u64, schedule_bytes(), "every window has the same size");
             let words: &[u32] = bytemuck::cast_slice(&bytes);
-            let steps = &words[(MAX_STAGES * MAX_STAGES + MAX_STAGES + 1) * 4..];
-            for step in steps.chunks(4).take(grid.steps() - window * WINDOW) {
+            let steps = &words[(MAX_STAGES * MAX_STAGES + MAX_STAGES + 2) * 4..];
+            for step in steps.chunks(4).take(WINDOW.min(grid.steps() - window * WINDOW)) {
                 assert_eq!(f32::from_bits(step[0]), time, "a step starts where the last one ended");
                 time = f32::from_bits(step[1]);
                 slots.extend((step[3] != NO_SLOT).then_some(step[3]));

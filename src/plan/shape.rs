@@ -1,15 +1,17 @@
 //! The sizes of a run: strides, tiles, rows and how many steps one dispatch takes.
 
+use std::sync::Arc;
+
 use super::caps::Caps;
 use super::keep::Keeping;
-use super::kernel::{Lane, Words};
+use super::kernel::{Lane, Terms, Words};
 use super::lane::{self, STRIDE, Trips};
 use super::layout::FieldLayout;
 use super::schedule::{MAX_STAGES, WINDOW, check_times};
 use super::track::Track;
 use super::word;
 use crate::error::{Error, Result};
-use crate::model::Mlp;
+use crate::model::{Loss, Mlp, RunningCost, Wrt};
 use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
@@ -64,6 +66,14 @@ pub(crate) struct Spec {
     pub batch: usize,
     /// Bytes of scratch, if they are to be fewer than the device's usual ones.
     pub scratch: u64,
+    /// The loss of the observations.
+    pub loss: Loss,
+    /// True if observations may have weights or a mask.
+    pub weighted: bool,
+    /// The running cost.
+    pub cost: Option<Arc<RunningCost>>,
+    /// Gradients that are wanted.
+    pub wrt: Wrt,
 }
 
 impl Spec {
@@ -84,8 +94,21 @@ impl Spec {
             _ => Arithmetic::Float,
         };
         let contraction = options.contraction(method, adjoint, grid.steps());
-        let scratch = u64::MAX;
-        Self { field, method, grid, adjoint: None, options, arithmetic, contraction, batch, scratch }
+        Self {
+            field,
+            method,
+            grid,
+            adjoint: None,
+            options,
+            arithmetic,
+            contraction,
+            batch,
+            scratch: u64::MAX,
+            loss: Loss::default(),
+            weighted: false,
+            cost: None,
+            wrt: Wrt::default(),
+        }
     }
 
     /// The same problem with its gradient.
@@ -101,6 +124,13 @@ impl Spec {
     }
 }
 
+impl Spec {
+    /// What the kernels compute beside the adjoint of the observations.
+    pub(crate) fn terms(&self) -> Terms {
+        Terms::new(self.cost.as_deref(), self.adjoint.is_some() && self.wrt.times())
+    }
+}
+
 /// Sizes that follow from a [`Spec`] and the device. All in units of values or trajectories, not bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shape {
@@ -112,14 +142,22 @@ pub(crate) struct Shape {
     /// Distance between components: the batch rounded up.
     pub stride: u32,
     pub parameters: u32,
-    /// Number of save times.
+    /// Parameters of the loss, which follow those of the field.
+    pub loss_parameters: u32,
+    pub terms: Terms,
+    /// Number of boundaries whose states are kept: of save times, or on a dense grid of the ends of their steps.
     pub saves: u32,
+    /// Number of save times.
+    pub observations: u32,
     /// Entries of the track: steps, or updates of a pair.
     pub entries: u64,
     /// What is kept of them.
     pub keeping: Keeping,
     /// States that [`Slot::Stored`](super::Slot) holds: a segment, or for a pair that walks back one reverse dispatch.
     pub stored: u64,
+    /// States that are stored of an entry: one, or of an update with a drift the target too, for its gradient with respect to
+    /// times.
+    pub entry_states: u64,
     /// Planes of the state: one, or two copies of one or two words.
     pub planes: u64,
     /// Words of the contraction log per component.
@@ -134,8 +172,10 @@ pub(crate) struct Shape {
     pub reverse_steps: u64,
     /// Distance between scratch units: rows of one reverse dispatch.
     pub rows: u32,
-    /// Observations in one binding.
+    /// Kept boundaries in one binding.
     pub window_slots: u32,
+    /// Save times in one binding.
+    pub loss_window: u32,
 }
 
 impl Shape {
@@ -151,12 +191,12 @@ impl Shape {
         let state_bytes = dim.saturating_mul(stride * 4);
         let limits = Limits { spec, caps, state_bytes, group };
         let keeping = Keeping::new(spec, track.entries as u64);
-        let stored_steps = limits.check(keeping.segment)?;
+        let terms = spec.terms();
+        let drifts = spec.method.pair().is_some_and(|p| !p.has_copies());
+        let entry_states = if drifts && terms.clock { 2 } else { 1 };
+        let stored_steps = (limits.check(keeping.segment)? / entry_states).max(1);
 
-        let trips = match spec.method.pair() {
-            Some(_) => Trips::pair(&layout, field.dim(), stages, lane),
-            None => Trips::new(&layout, field.dim(), stages, lane, spec.adjoint == Some(Adjoint::Backsolve)),
-        };
+        let trips = Trips::of(&layout, spec, stages, lane);
         let worst = if spec.adjoint.is_some() { trips.reverse_step } else { trips.forward_step };
         let step = format!("one step of a {} field by {}", field.summary(), spec.method);
         let remedy = "use narrower layers or a method with fewer stages";
@@ -172,7 +212,8 @@ impl Shape {
             .min(caps.submit_flops / step_flops.saturating_mul(forward_tile))
             .clamp(1, WINDOW as u64);
         // Scratch: as many trajectories of one step as fit the budget, then as many steps.
-        let unit_bytes = layout.units as u64 * 4 * u64::from(stages);
+        let evaluation_rows = u64::from(stages * terms.evaluation_rows());
+        let unit_bytes = layout.units as u64 * 4 * evaluation_rows;
         let scratch = caps.scratch_bytes.min(spec.scratch);
         let fitting = (scratch / unit_bytes).max(group).max(STRIDE.into());
         let reverse_tile = stride.min(tile_limit).min(fitting.next_multiple_of(u64::from(STRIDE).max(group)));
@@ -182,13 +223,17 @@ impl Shape {
             .min(if keeping.revolve { 1 } else { u64::MAX })
             .max(1);
         let pair = spec.method.pair().is_some();
+        // A save time between steps takes two evaluations at a time.
+        let least = if spec.grid.is_dense() { 2 } else { 1 };
+        let observations = spec.grid.observations() as u64;
         let stored = match spec.adjoint {
             Some(adjoint) if adjoint.keeps_states() => keeping.segment,
             Some(_) if pair => reverse_steps,
             _ => 1,
         };
         Ok(Self {
-            stored,
+            stored: stored * entry_states,
+            entry_states,
             planes: match (pair, spec.arithmetic.words()) {
                 (false, _) => 1,
                 (true, Words::Float | Words::One) => 2,
@@ -202,6 +247,10 @@ impl Shape {
             batch: word(spec.batch as u64, "trajectories")?,
             stride: word(stride, "trajectories")?,
             parameters: word(field.parameter_count() as u64, "parameters")?,
+            loss_parameters: word(spec.loss.parameter_count(field.dim()) as u64, "parameters of the loss")?,
+            terms,
+            observations: word(observations, "save times")?,
+            loss_window: word((caps.max_binding / state_bytes).min(observations), "save times")?,
             saves: word(saves, "save times")?,
             entries: track.entries as u64,
             keeping,
@@ -209,7 +258,7 @@ impl Shape {
             forward_steps,
             reverse_tile: word(reverse_tile, "trajectories")?,
             reverse_steps,
-            rows: word(reverse_steps * u64::from(stages) * reverse_tile, "rows")?,
+            rows: word((reverse_steps * evaluation_rows).max(least) * reverse_tile, "rows")?,
             window_slots: word((caps.max_binding / state_bytes).min(saves), "save times")?,
             layout,
         })
@@ -230,9 +279,21 @@ impl Shape {
         self.planes * self.state_values()
     }
 
-    /// Values of the adjoint: one per state, or two for a pair.
+    /// Values of the adjoint of the state: one per state, or two for a pair.
     pub(crate) fn adjoint_values(&self) -> u64 {
         self.planes.min(2) * self.state_values()
+    }
+
+    /// Values behind them: the adjoint of the cost, and two sums for each segment between knots.
+    pub(crate) fn adjoint_extra(&self) -> u64 {
+        let sums = if self.terms.clock { 2 * self.knot_segments() } else { 0 };
+        let rows = if self.terms.pay() || self.terms.clock { 1 + sums } else { 0 };
+        rows * u64::from(self.stride)
+    }
+
+    /// Segments of the grid between kept boundaries, t0 and t1; some may be empty.
+    pub(crate) fn knot_segments(&self) -> u64 {
+        u64::from(self.saves) + 1
     }
 
     /// The same in bytes.

@@ -5,7 +5,7 @@ use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
 use super::keep::{FieldEvaluations, evaluations};
-use super::kernel::{CertificateCall, CountCall, DriftCall, FinishCall, Kernel, LossCall, Words};
+use super::kernel::{CertificateCall, CountCall, DriftCall, Kernel, LIMIT, PAY, SAVE, Words};
 use super::memory::{check_memory, memory};
 use super::passes::additions;
 use super::program::{Binding, Program};
@@ -17,47 +17,66 @@ use super::word;
 use crate::error::Result;
 use crate::solver::Adjoint;
 
-/// Columns of the loss partials: sum of squares, trajectories that count.
-pub(super) const LOSS_COLUMNS: u64 = 2;
+/// Columns of the loss partials: sum of the losses, observations and trajectories that count, sum of the running costs.
+pub(super) const LOSS_COLUMNS: u64 = 4;
 /// Columns of the drift partials: largest, sum and number over trajectories that are finite to the end, words that
 /// differ, largest distance of the copies.
 pub(super) const DRIFT_COLUMNS: u64 = 5;
 /// Those that take the maximum, as a mask.
 const DRIFT_MAXIMA: u32 = 0b10001;
 
-/// Places in [`Slot::Summary`].
+/// Places in [`Slot::Summary`]; mirror of shaders/summary.wgsl.
 pub(crate) mod summary {
-    /// Mean squared error.
+    /// Mean loss of the observations.
     pub(crate) const LOSS: usize = 0;
-    /// Factor from residuals to cotangents.
-    pub(crate) const SCALE: usize = 1;
     /// Trajectories that count.
     pub(crate) const TRAJECTORIES: usize = 2;
-    /// Sum of squared residuals; the next value is the number of trajectories as reduced.
-    pub(crate) const SQUARES: u32 = 3;
+    /// Sum of the losses; the next values are the numbers of observations and trajectories and the sum of the running costs.
+    pub(crate) const SUMS: u32 = 3;
+    /// Mean running cost, without the term ‖θ‖².
+    pub(crate) const COST: usize = 7;
+    /// Cotangent of a trajectory's running cost.
+    pub(crate) const COST_SCALE: usize = 8;
     /// Largest drift; the next value is the sum of drifts.
-    pub(crate) const DRIFT: u32 = 5;
+    pub(crate) const DRIFT: u32 = 9;
     /// Trajectories that are finite after the reverse pass too.
-    pub(crate) const SURVIVORS: usize = 7;
+    pub(crate) const SURVIVORS: usize = 11;
     /// Words of fixed point that differ from the initial ones after the reverse pass.
-    pub(crate) const DIFFERING: usize = 8;
+    pub(crate) const DIFFERING: usize = 12;
     /// Largest distance of the copies of a pair.
-    pub(crate) const SPREAD: usize = 9;
+    pub(crate) const SPREAD: usize = 13;
     /// Squared norm of the gradient.
-    pub(crate) const NORM: u32 = 10;
+    pub(crate) const NORM: u32 = 14;
+    /// Squared norm of θ.
+    pub(crate) const THETA: u32 = 15;
     /// Number of values.
-    pub(crate) const LEN: usize = 11;
+    pub(crate) const LEN: usize = 16;
 }
 
 /// What the forward pass does at a save time.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Observe {
-    /// Write the state into the observations.
-    Save = 0,
-    /// Replace the target by the residual x − y.
-    Residual = 1,
-    /// Leave the observations alone: they hold cotangents.
-    Nothing = 2,
+    /// Write the state down.
+    Save,
+    /// The same for a loss: a trajectory that is too far away for one goes into quarantine.
+    Loss,
+    /// Leave the observations alone: they hold cotangents. The running cost is paid.
+    Cotangents,
+    /// Nothing at all: this part of the way was walked before.
+    Again,
+}
+
+impl Observe {
+    /// Bits of [`StepCall::mode`](super::StepCall). On a dense grid the cotangents are those of the states in between.
+    pub(super) fn mode(self, dense: bool) -> u32 {
+        match self {
+            Self::Save => SAVE | PAY,
+            Self::Loss => SAVE | LIMIT | PAY,
+            Self::Cotangents if dense => SAVE | PAY,
+            Self::Cotangents => PAY,
+            Self::Again => 0,
+        }
+    }
 }
 
 /// A planned pass: sizes and bytes, and the commands of its parts.
@@ -120,7 +139,7 @@ impl Plan {
 
     /// The uniform with the steps of window `index`.
     pub(crate) fn window(&self, index: usize) -> Result<Vec<u8>> {
-        write_window(self.spec.method, &self.spec.grid, &self.track, index)
+        write_window(&self.spec, &self.track, index)
     }
 
     /// Parameters into the kernels' layout.
@@ -137,50 +156,21 @@ impl Plan {
     pub(crate) fn start(&self) -> Program {
         let mut program = Program::default();
         program.clear(Slot::Status);
-        if self.memory.bytes(Slot::Spread) > 0 {
-            program.clear(Slot::Spread);
-        }
+        program.clear(Slot::Measures);
         program
-    }
-
-    /// Mean squared error of the residuals, and the factor that makes cotangents of them.
-    pub(crate) fn loss(&self) -> Result<Program> {
-        let mut program = Program::default();
-        let shape = &self.shape;
-        let mut first_row = 0;
-        let mut slot = 0;
-        while slot < shape.saves {
-            let slots = shape.window_slots.min(shape.saves - slot);
-            let count = u64::from(slots) * shape.state_values();
-            let rows = count.div_ceil(PARTIAL_RUN);
-            let call = LossCall {
-                count: word(count, "observations of one binding")?,
-                stride: shape.stride,
-                batch: shape.batch,
-                first_row: word(first_row, "loss partials")?,
-                rows: word(rows, "loss partials")?,
-                counts: u32::from(slot == 0),
-            };
-            let bindings = vec![self.slots(slot, slots), Slot::Status.into(), Slot::Sums.into()];
-            program.dispatch(Kernel::LossPartials, bindings, fold(rows, 64, &self.caps)?, &call, count);
-            first_row += rows;
-            slot += slots;
-        }
-        reduce(&mut program, &self.caps, Slot::Sums, first_row, LOSS_COLUMNS, 0, Slot::Summary, summary::SQUARES)?;
-        #[expect(clippy::cast_precision_loss, reason = "a factor of a mean, exact below 2^24")]
-        let call = FinishCall { per_trajectory: (u64::from(shape.saves) * shape.dim) as f32 };
-        program.dispatch(Kernel::LossFinish, vec![Slot::Summary.into()], [1, 1], &call, 1);
-        Ok(program)
     }
 
     /// After the reverse pass: per trajectory |x̂(t0) − x(t0)|, or if it is larger |x̂ − x| at an anchor, its maximum and sum, and how many trajectories are left.
     /// Not only for adjoints that reconstruct: any of them may meet a non-finite value on the way back.
     pub(crate) fn certificate(&self) -> Result<Program> {
         let mut program = Program::default();
+        if !self.spec.wrt.reverses() {
+            return Ok(program);
+        }
         self.compare(&mut program, Slot::Initial.into())?;
         let batch = u64::from(self.shape.batch);
         let rows = batch.div_ceil(PARTIAL_RUN);
-        let bindings = [Slot::Drift, Slot::Spread, Slot::Sums].map(Binding::from).to_vec();
+        let bindings = [Slot::Drift, Slot::Measures, Slot::Sums].map(Binding::from).to_vec();
         let fixed = u32::from(self.spec.arithmetic.words() != Words::Float);
         let call = DriftCall { count: self.shape.batch, stride: self.shape.stride, fixed };
         program.dispatch(Kernel::DriftPartials, bindings, fold(rows, 64, &self.caps)?, &call, batch);

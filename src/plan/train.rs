@@ -4,11 +4,10 @@ use super::budget::{Wish, choose};
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::fold::fold;
-use super::kernel::{CountCall, GatherCall, Kernel, OptimizerCall};
+use super::kernel::{GatherCall, Kernel, OptimizerCall};
 use super::memory::check_memory;
 use super::program::{Binding, Program};
-use super::reduce::{PARTIAL_RUN, reduce};
-use super::shape::{Spec, Unit, limit};
+use super::shape::{Shape, Spec, Unit, limit};
 use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;
@@ -55,7 +54,7 @@ impl TrainPlan {
         optimizer: Kernel,
         caps: &Caps,
     ) -> Result<Self> {
-        let parameters = spec.field.parameter_count() as u64;
+        let parameters = (spec.field.parameter_count() + spec.loss.parameter_count(spec.field.dim())) as u64;
         let values = data.series as u64 * data.times as u64 * spec.field.dim() as u64;
         let mut beside = MemoryPlan::default();
         beside.add(Slot::Data, values);
@@ -75,7 +74,7 @@ impl TrainPlan {
             Unit::Bytes,
             "use a part of the data",
         )?;
-        let targets = u64::from(pass.shape.saves) * pass.shape.state_bytes();
+        let targets = u64::from(pass.shape.observations) * pass.shape.state_bytes();
         limit(
             caps,
             "the targets of a minibatch [time, dim, batch]",
@@ -95,11 +94,16 @@ impl TrainPlan {
         let pass = &self.pass;
         let mut body = pass.pack()?;
         body.extend(pass.start());
-        body.extend(pass.forward(Observe::Residual)?);
+        body.extend(pass.forward(Observe::Loss)?);
         body.extend(pass.loss()?);
         body.extend(pass.reverse()?);
         body.extend(pass.certificate()?);
-        body.extend(self.norm()?);
+        body.extend(pass.cost_parameters()?);
+        // For clipping, and to see whether it is finite.
+        body.extend(pass.squares(Slot::Gradient, self.learnt(), summary::NORM)?);
+        if pass.spec.cost.as_ref().is_some_and(|c| c.parameters_weight() > 0.0) {
+            body.extend(pass.squares(Slot::Theta, pass.shape.parameters, summary::THETA)?);
+        }
         self.body = body;
         Ok(())
     }
@@ -118,7 +122,7 @@ impl TrainPlan {
     /// The update, and the summary's way into the history.
     pub(crate) fn update(&self, iteration: Iteration) -> Result<Program> {
         let mut program = Program::default();
-        let parameters = u64::from(self.pass.shape.parameters);
+        let parameters = u64::from(self.learnt());
         let mut bindings = [Slot::Theta, Slot::Gradient, Slot::Summary, Slot::Moment].map(Binding::from).to_vec();
         if self.optimizer == Kernel::Adam {
             bindings.push(Slot::SecondMoment.into());
@@ -147,7 +151,7 @@ impl TrainPlan {
             window: word(window as u64, "points")?,
             in_order: u32::from(self.in_order()),
         };
-        let bindings = [Slot::Data, Slot::Initial, Slot::Observed].map(Binding::from).to_vec();
+        let bindings = [Slot::Data, Slot::Initial, Slot::Targets].map(Binding::from).to_vec();
         let mut program = Program::default();
         let points = u64::from(shape.batch) * window as u64;
         word(points, "points of a minibatch")?;
@@ -160,15 +164,9 @@ impl TrainPlan {
         self.pass.shape.batch as usize == self.data.series && self.data.window == self.data.times
     }
 
-    /// Squared norm of the gradient, for clipping and to see whether it is finite.
-    fn norm(&self) -> Result<Program> {
-        let mut program = Program::default();
-        let count = u64::from(self.pass.shape.parameters);
-        let rows = count.div_ceil(PARTIAL_RUN);
-        let call = CountCall { count: self.pass.shape.parameters };
-        let bindings = [Slot::Gradient, Slot::Sums].map(Binding::from).to_vec();
-        program.dispatch(Kernel::NormPartials, bindings, fold(rows, 64, &self.caps)?, &call, count);
-        reduce(&mut program, &self.caps, Slot::Sums, rows, 1, 0, Slot::Summary, summary::NORM)?;
-        Ok(program)
+    /// Values that the optimiser updates: the parameters of the field, and of the loss if they are learnt.
+    pub(crate) fn learnt(&self) -> u32 {
+        let Shape { parameters, loss_parameters, .. } = self.pass.shape;
+        parameters + if self.pass.spec.wrt.loss { loss_parameters } else { 0 }
     }
 }

@@ -1,7 +1,11 @@
 //! The problem as users state it: a field, a solver, a grid, an adjoint, a device.
 
 mod arrays;
+mod builder;
+mod collect;
+mod observations;
 mod outcome;
+mod reference;
 mod self_test;
 mod session;
 
@@ -13,10 +17,15 @@ use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
 use crate::plan::{Arithmetic, Candidate, MemoryPlan, Plan, Spec, Wish, candidates, choose};
-use crate::solver::{Adjoint, AdjointOptions, Method, RANGE, TimeGrid};
+use crate::solver::{Adjoint, Method, RANGE, TimeGrid};
 pub(crate) use arrays::check_finite;
+pub use builder::NeuralOdeBuilder;
+pub use observations::Observations;
+use observations::check_shape;
 pub(crate) use outcome::read_status;
-pub use outcome::{Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+pub use outcome::{Cost, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+use reference::check_reference_batch;
+pub(crate) use reference::{check_reference, device_reference, reference_of};
 pub(crate) use self_test::{fuse_if_exact, may_fuse};
 use session::{Seed, Session};
 
@@ -88,82 +97,10 @@ enum Purpose {
     SolveAgain = 3,
 }
 
-/// Collects the description of a [`NeuralOde`]; made by [`NeuralOde::builder`].
-#[derive(Clone, Debug)]
-#[must_use]
-pub struct NeuralOdeBuilder {
-    field: Mlp,
-    grid: TimeGrid,
-    method: Method,
-    adjoint: Adjoint,
-    options: AdjointOptions,
-    tolerance: f32,
-    strict: bool,
-}
-
-impl NeuralOdeBuilder {
-    /// Sets the solver (default: kicks of order 4, [`Method::BlanesMoan4`]).
-    pub fn method(mut self, method: Method) -> Self {
-        self.method = method;
-        self
-    }
-
-    /// Sets how gradients find the forward states again (default: [`Adjoint::Auto`]).
-    pub fn adjoint(mut self, adjoint: Adjoint) -> Self {
-        self.adjoint = adjoint;
-        self
-    }
-
-    /// Sets the details of the adjoint: anchors, log, fixed point (default: none of them given).
-    pub fn adjoint_options(mut self, options: AdjointOptions) -> Self {
-        self.options = options;
-        self
-    }
-
-    /// Sets the largest `|x̂(t0) − x(t0)|` that is no cause for a warning (default: [`RECONSTRUCTION_TOLERANCE`]).
-    pub fn reconstruction_tolerance(mut self, tolerance: f32) -> Self {
-        self.tolerance = tolerance;
-        self
-    }
-
-    /// Makes a larger one an error, [`Error::Drift`], instead of a warning (default: false).
-    pub fn drift_is_error(mut self, strict: bool) -> Self {
-        self.strict = strict;
-        self
-    }
-
-    /// Checks that one trajectory fits the device.
-    ///
-    /// # Errors
-    /// [`Error::Invalid`] if the method does not have the adjoint or its options, [`Error::LimitExceeded`] if the field is
-    /// too large for the device.
-    pub fn build(self, gpu: &Gpu) -> Result<NeuralOde> {
-        let adjoint = self.adjoint.resolve(self.method)?;
-        self.options.check(self.method, adjoint, self.grid.steps())?;
-        let spec = Spec::solve(self.field, self.method, self.grid, adjoint, self.options, 1);
-        Plan::new(spec.clone(), gpu.caps())?;
-        if self.tolerance.is_nan() || self.tolerance < 0.0 {
-            let remedy = "use a distance ≥ 0 in the units of the state";
-            return Err(Error::invalid("reconstruction tolerance", self.tolerance.to_string(), remedy));
-        }
-        let redo = self.adjoint == Adjoint::Auto;
-        let policy = Policy { tolerance: self.tolerance, strict: self.strict, redo };
-        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, asked: self.adjoint, policy, sessions: Mutex::default() })
-    }
-}
-
 impl NeuralOde {
     /// Starts the description of a problem.
     pub fn builder(field: Mlp, grid: TimeGrid) -> NeuralOdeBuilder {
-        NeuralOdeBuilder {
-            field,
-            grid,
-            method: Method::default(),
-            adjoint: Adjoint::default(),
-            options: AdjointOptions::default(),
-            tolerance: RECONSTRUCTION_TOLERANCE,
-            strict: false,
-        }
+        NeuralOdeBuilder::new(field, grid)
     }
 
     /// The field.
@@ -240,7 +177,7 @@ impl NeuralOde {
     /// [`Report::status`].
     pub fn solve(&self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         self.check_input(theta, &x0)?;
-        let solve = |purpose| self.with_session(purpose, x0.nrows(), |session| session.solve(theta, x0));
+        let solve = |purpose| self.with_session(purpose, x0.nrows(), false, |session| session.solve(theta, x0));
         match solve(Purpose::Solve) {
             Err(error) if self.policy.redo && left_range(&error) => {
                 let warning = Warning::RedoneInFloats { reason: error.to_string() };
@@ -253,24 +190,46 @@ impl NeuralOde {
         }
     }
 
-    /// The mean squared error against `targets: [time, batch, dim]` at all save times, and its gradient with respect to
-    /// θ and x0: mean over time, dim and the trajectories that stay finite.
+    /// The objective and its gradients: the loss of `observations`, by default the mean squared error against targets
+    /// `[time, batch, dim]` at all save times, plus the mean running cost; means over the trajectories that stay finite.
+    ///
+    /// ```
+    /// # use costate::{Activation, AdapterRequest, Gpu, Init, Mlp, NeuralOde, Parameters, TimeGrid};
+    /// use costate::{Loss, Observations, RunningCost, Wrt};
+    /// use ndarray::{Array2, Array3};
+    /// # let gpu = Gpu::new(&AdapterRequest::default())?;
+    /// # let field = Mlp::builder(2).hidden(&[16], Activation::Tanh).build()?;
+    /// # let theta = Parameters::init(&field, Init::Xavier, 0)?;
+    ///
+    /// let ode = NeuralOde::builder(field, TimeGrid::with_step(0.0, &[0.5, 1.0], 1.0, 0.1)?)
+    ///     .loss(Loss::huber(0.5)?)
+    ///     .running_cost(RunningCost::new().kinetic(0.01)?)
+    ///     .gradients(Wrt { t1: true, ..Wrt::default() })
+    ///     .build(&gpu)?;
+    /// let (x0, targets) = (Array2::ones((8, 2)), Array3::zeros((2, 8, 2)));
+    /// let mask = Array3::from_shape_fn((2, 8, 2), |(time, trajectory, _)| time == 1 || trajectory < 4);
+    /// let gradient = ode.loss_and_gradient(&theta, x0.view(), Observations::new(targets.view()).mask(mask.view()))?;
+    /// assert!(gradient.cost.is_some_and(|cost| cost.total > 0.0));
+    /// assert!(gradient.times.is_some_and(|times| times.t1 != 0.0));
+    /// # Ok::<(), costate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// As [`Self::solve`]; [`Error::NonFinite`] if no trajectory stays finite.
-    pub fn loss_and_gradient(
+    pub fn loss_and_gradient<'a>(
         &self,
         theta: &Parameters,
         x0: ArrayView2<'_, f32>,
-        targets: ArrayView3<'_, f32>,
+        observations: impl Into<Observations<'a>>,
     ) -> Result<Gradient> {
+        let observations = observations.into();
         self.check_input(theta, &x0)?;
-        self.check_observations("targets", &x0, &targets)?;
-        self.gradient(theta, x0, Seed::Targets(targets))
+        observations.check(self.spec.loss, self.observed_shape(&x0))?;
+        self.gradient(theta, x0, Seed::Targets(observations))
     }
 
-    /// Pulls `cotangents: [time, batch, dim]` at the save times back to θ and x0: the vector-Jacobian product of
-    /// [`Self::solve`]. The sum over the batch is a plain sum.
+    /// Pulls `cotangents: [time, batch, dim]` at the save times back to θ, x0 and the times: the vector-Jacobian product of
+    /// [`Self::solve`]. The sum over the batch is a plain sum. Each trajectory's running cost has the cotangent 1.
     ///
     /// # Errors
     /// As [`Self::solve`].
@@ -281,7 +240,16 @@ impl NeuralOde {
         cotangents: ArrayView3<'_, f32>,
     ) -> Result<Gradient> {
         self.check_input(theta, &x0)?;
-        self.check_observations("cotangents", &x0, &cotangents)?;
+        check_shape("cotangents", cotangents.shape(), self.observed_shape(&x0))?;
+        check_finite("cotangents", &cotangents)?;
+        if self.spec.wrt.targets || self.spec.wrt.loss {
+            let remedy = "ask for them with a loss only";
+            return Err(Error::invalid(
+                "gradients",
+                "with respect to targets or loss, where cotangents are given",
+                remedy,
+            ));
+        }
         self.gradient(theta, x0, Seed::Cotangents(cotangents))
     }
 
@@ -289,13 +257,15 @@ impl NeuralOde {
     fn gradient(&self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
         let Policy { tolerance, strict, redo } = self.policy;
         let batch = x0.nrows();
+        let weighted = matches!(seed, Seed::Targets(observations) if observations.is_weighted());
         let again = |warning: Warning| {
             tracing::warn!("{warning}");
-            let mut gradient = self.with_session(Purpose::Again, batch, |s| s.gradient(theta, x0, seed))?;
+            let mut gradient = self.with_session(Purpose::Again, batch, weighted, |s| s.gradient(theta, x0, seed))?;
             gradient.report.warnings.insert(0, warning);
             Ok(gradient)
         };
-        let mut gradient = match self.with_session(Purpose::Gradient, batch, |s| s.gradient(theta, x0, seed)) {
+        let mut gradient = match self.with_session(Purpose::Gradient, batch, weighted, |s| s.gradient(theta, x0, seed))
+        {
             Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
             // Floats put such a trajectory into quarantine, and the rest goes on.
             Err(error) if redo && left_range(&error) => {
@@ -355,17 +325,19 @@ impl NeuralOde {
         &self,
         purpose: Purpose,
         batch: usize,
+        weighted: bool,
         work: impl FnOnce(&mut Session) -> Result<T>,
     ) -> Result<T> {
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
         let place = &mut sessions[purpose as usize];
         // Taken out while it works: after an error its buffers may be half-written, so it is not put back.
         let mut session = match place.take() {
-            Some(session) if session.batch() == batch => session,
+            Some(session) if session.batch() == batch && session.is_weighted() == weighted => session,
             // The old buffers go before the new ones come.
             old => {
                 drop(old);
-                Session::new(&self.gpu, self.spec(purpose, batch)?)?
+                let spec = Spec { weighted, ..self.spec(purpose, batch)? };
+                Session::new(&self.gpu, spec)?
             }
         };
         let result = work(&mut session)?;
@@ -394,19 +366,14 @@ impl NeuralOde {
             ));
         }
         check_finite("parameter vector", &ndarray::aview1(theta.as_slice()))?;
+        if let Some(cost) = &self.spec.cost {
+            check_reference_batch(cost, x0.nrows())?;
+        }
         check_finite("x0", x0)
     }
 
-    fn check_observations(&self, what: &str, x0: &ArrayView2<'_, f32>, values: &ArrayView3<'_, f32>) -> Result<()> {
-        let expected = [self.grid().saves().len(), x0.nrows(), x0.ncols()];
-        if values.shape() != expected {
-            return Err(Error::shape(
-                what,
-                values.shape(),
-                format!("[time, batch, dim] = {expected:?}"),
-                "give one value per save time, trajectory and component",
-            ));
-        }
-        check_finite(what, values)
+    /// Shape of states at the save times.
+    fn observed_shape(&self, x0: &ArrayView2<'_, f32>) -> [usize; 3] {
+        [self.grid().observations(), x0.nrows(), x0.ncols()]
     }
 }

@@ -6,7 +6,7 @@ use ndarray::{Array2, Array3};
 use serde::Serialize;
 
 use crate::plan::{FieldEvaluations, MemoryPlan};
-use crate::solver::{Adjoint, TimeGrid, range};
+use crate::solver::{Adjoint, TimeGradient, TimeGrid, range};
 
 /// What became of one trajectory. A failure is a value, not an error: the other trajectories go on, and a failed one
 /// takes no part in loss and gradient.
@@ -192,11 +192,22 @@ impl Report {
     }
 }
 
+/// Running costs `∫ L dt`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Cost {
+    /// Mean over the trajectories that went well; their sum for a vector–Jacobian product.
+    pub total: f64,
+    /// Cost of every trajectory; NaN for a failed one.
+    pub per_trajectory: Vec<f64>,
+}
+
 /// States at the save times.
 #[derive(Clone, Debug)]
 pub struct Solution {
     /// `[time, batch, dim]`. Rows of a failed trajectory hold what the solver computed, from some time on NaN or infinity.
     pub states: Array3<f32>,
+    /// Running costs, if the problem has one.
+    pub cost: Option<Cost>,
     /// What the run did.
     pub report: Report,
 }
@@ -217,17 +228,34 @@ pub struct Reconstruction {
     pub words_differing: Option<u64>,
 }
 
-/// Gradients of a loss, or a vector–Jacobian product.
+/// Gradients of the objective `J`: the loss of the observations plus the mean running cost; or a vector–Jacobian product,
+/// with the sum of the running costs. What was not asked for ([`Wrt`](crate::Wrt)) is empty or `None`.
 #[derive(Clone, Debug)]
 pub struct Gradient {
-    /// The loss; `None` for a vector–Jacobian product.
+    /// The loss of the observations; `None` for a vector–Jacobian product.
     pub loss: Option<f32>,
+    /// Running costs, if the problem has one.
+    pub cost: Option<Cost>,
     /// dJ/dθ, flat, in the order of [`Parameters`](crate::Parameters).
     pub theta: Vec<f32>,
     /// dJ/dx0, `[batch, dim]`; zero for a failed trajectory.
     pub x0: Array2<f32>,
+    /// dJ/dt of t0, t1 and the save times.
+    pub times: Option<TimeGradient>,
+    /// dJ/dy of the targets, `[time, batch, dim]`; zero where they are masked.
+    pub targets: Option<Array3<f32>>,
+    /// dJ/d ln σ of [`Loss::GaussianNll`](crate::Loss), `[dim]`.
+    pub log_scale: Option<Vec<f32>>,
     /// The certificate, if the adjoint reconstructs.
     pub reconstruction: Option<Reconstruction>,
     /// What the run did.
     pub report: Report,
+}
+
+impl Gradient {
+    /// The objective: loss and running cost together.
+    #[must_use]
+    pub fn objective(&self) -> f64 {
+        f64::from(self.loss.unwrap_or_default()) + self.cost.as_ref().map_or(0.0, |cost| cost.total)
+    }
 }

@@ -2,11 +2,13 @@
 
 use std::time::Instant;
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3};
+use ndarray::{ArrayView2, ArrayView3};
 
-use super::arrays::{from_device, to_device};
+use super::arrays::to_device;
 use super::fuse_if_exact;
-use super::outcome::{Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning, read_status};
+use super::observations::Observations;
+use super::outcome::{Gradient, Report, Solution, TrajectoryStatus, Warning, read_status};
+use super::reference::{device_reference, reference_of};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::Parameters;
@@ -17,9 +19,9 @@ use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDE
 const PARTED: f32 = 1e-2;
 
 /// What the reverse pass starts from.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug)]
 pub(super) enum Seed<'a> {
-    Targets(ArrayView3<'a, f32>),
+    Targets(Observations<'a>),
     Cotangents(ArrayView3<'a, f32>),
 }
 
@@ -27,8 +29,8 @@ pub(super) enum Seed<'a> {
 #[derive(Debug)]
 pub(super) struct Session {
     gpu: Gpu,
-    plan: Plan,
-    arena: Arena,
+    pub(super) plan: Plan,
+    pub(super) arena: Arena,
     programs: Programs,
 }
 
@@ -51,6 +53,7 @@ impl Programs {
             programs.loss = plan.loss()?;
             programs.reverse = plan.reverse()?;
             programs.reverse.extend(plan.certificate()?);
+            programs.reverse.extend(plan.cost_parameters()?);
         }
         Ok(programs)
     }
@@ -61,6 +64,9 @@ impl Session {
         let mut plan = Plan::new(spec, gpu.caps())?;
         fuse_if_exact(gpu, &mut plan)?;
         let arena = Arena::for_plan(gpu, &plan)?;
+        if let Some(reference) = plan.spec.cost.as_deref().and_then(reference_of) {
+            arena.upload(Slot::Reference, &device_reference(reference, &plan.shape))?;
+        }
         let programs = Programs::new(&plan)?;
         Ok(Self { gpu: gpu.clone(), plan, arena, programs })
     }
@@ -69,7 +75,7 @@ impl Session {
     fn fit_range(&mut self, x0: &ArrayView2<'_, f32>, seed: Option<&Seed<'_>>) -> Result<()> {
         let largest = |values: &mut dyn Iterator<Item = &f32>| values.fold(0.0_f32, |m, v| m.max(v.abs()));
         let targets = match seed {
-            Some(Seed::Targets(targets)) => largest(&mut targets.iter()),
+            Some(Seed::Targets(observations)) => observations.largest(),
             _ => 0.0,
         };
         match self.plan.spec.arithmetic {
@@ -120,10 +126,14 @@ impl Session {
         self.plan.spec.batch
     }
 
+    pub(super) fn is_weighted(&self) -> bool {
+        self.plan.spec.weighted
+    }
+
     pub(super) fn solve(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         let start = Instant::now();
         self.fit_range(&x0, None)?;
-        self.upload(theta, x0)?;
+        self.upload(theta, None, x0)?;
         let mut dispatches = self.run(Observe::Save, false)?;
         let mut report = self.report(0, start)?;
         if self.widen(&mut report, false)? {
@@ -133,22 +143,16 @@ impl Session {
             self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
         }
         report.dispatches = dispatches;
-        let (batch, dim) = (self.batch(), self.plan.spec.field.dim());
-        let shape = &self.plan.shape;
-        let values: Vec<f32> = read(&self.arena, Slot::Observed, u64::from(shape.saves) * shape.state_values())?;
-        let rows: Vec<f32> = values
-            .chunks(dim * shape.stride as usize)
-            .flat_map(|state| from_device(state, shape.stride, batch, dim))
-            .collect();
-        let states = array3([shape.saves as usize, batch, dim], rows)?;
+        let states = self.at_saves(self.plan.seen())?;
+        let cost = self.cost(&report, squares(theta), false)?;
         report.seconds = start.elapsed().as_secs_f64();
-        Ok(Solution { states, report })
+        Ok(Solution { states, cost, report })
     }
 
     pub(super) fn gradient(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
         let start = Instant::now();
         self.fit_range(&x0, Some(&seed))?;
-        self.upload(theta, x0)?;
+        self.upload(theta, Some(&seed), x0)?;
         // Words that do not come back say more than a range that was left.
         let mut dispatches = self.checked_pass(&seed, false)?;
         let mut report = self.report(0, start)?;
@@ -168,7 +172,9 @@ impl Session {
             }
         }
         report.dispatches = dispatches;
-        self.collect(&seed, report, start)
+        let mut gradient = self.collect(&seed, squares(theta), report)?;
+        gradient.report.seconds = start.elapsed().as_secs_f64();
+        Ok(gradient)
     }
 
     /// A pass whose words have come back; if those of the fused kernel have not, by separate kernels.
@@ -186,68 +192,34 @@ impl Session {
 
     /// Forward, loss and reverse. With `keep_status` the trajectories that failed before take no part.
     fn pass(&mut self, seed: &Seed<'_>, keep_status: bool) -> Result<usize> {
-        let (values, observe) = match seed {
-            Seed::Targets(values) => (values, Observe::Residual),
-            Seed::Cotangents(values) => (values, Observe::Nothing),
+        let stride = self.plan.shape.stride;
+        let observe = match seed {
+            Seed::Targets(observations) => {
+                self.arena.upload(Slot::Targets, &observations.device_targets(stride))?;
+                if self.is_weighted() {
+                    self.arena.upload(Slot::Weighting, &observations.device_weights(stride))?;
+                }
+                Observe::Loss
+            }
+            Seed::Cotangents(values) => {
+                let mut device = Vec::new();
+                for state in values.outer_iter() {
+                    to_device(state, stride, &mut device);
+                }
+                self.arena.upload(self.plan.seen(), &device)?;
+                // No loss gives the share of the running costs; every trajectory counts.
+                let mut values = [0.0_f32; summary::LEN];
+                values[summary::COST_SCALE] = 1.0;
+                self.arena.upload(Slot::Summary, &values)?;
+                Observe::Cotangents
+            }
         };
-        self.upload_observations(values)?;
-        if observe == Observe::Nothing {
-            // No loss gives the factor of the cotangents; every trajectory counts.
-            let mut values = [0.0_f32; summary::LEN];
-            values[summary::SCALE] = 1.0;
-            self.arena.upload(Slot::Summary, &values)?;
-        }
         self.run(observe, keep_status)
-    }
-
-    fn collect(&self, seed: &Seed<'_>, mut report: Report, start: Instant) -> Result<Gradient> {
-        let shape = &self.plan.shape;
-        let (batch, dim) = (self.batch(), self.plan.spec.field.dim());
-        let summary: Vec<f32> = read(&self.arena, Slot::Summary, summary::LEN as u64)?;
-        let theta: Vec<f32> = read(&self.arena, Slot::Gradient, u64::from(shape.parameters))?;
-        let mut adjoint: Vec<f32> = read(&self.arena, Slot::Adjoint, shape.adjoint_values())?;
-        // Both copies of a pair start from x0.
-        #[expect(clippy::cast_possible_truncation, reason = "a length of memory")]
-        let (of_y, of_z) = adjoint.split_at_mut(shape.state_values() as usize);
-        of_y.iter_mut().zip(of_z).for_each(|(y, z)| *y += *z);
-        let loss = matches!(seed, Seed::Targets(_)).then_some(summary[summary::LOSS]);
-        if report.ok() == 0 {
-            let first = report.status[0];
-            return Err(Error::NonFinite {
-                what: "every trajectory".into(),
-                detail: format!("trajectory 0 ended as {first:?}"),
-            });
-        }
-        let bad = theta.iter().position(|g| !g.is_finite()).map(|i| format!("dJ/dθ[{i}] = {}", theta[i]));
-        if let Some(detail) = bad.or_else(|| loss.filter(|l| !l.is_finite()).map(|l| format!("loss = {l}"))) {
-            return Err(Error::NonFinite { what: "the gradient".into(), detail });
-        }
-        let fixed = self.plan.spec.arithmetic != Arithmetic::Float;
-        let reconstruction = if self.plan.spec.adjoint.is_some_and(|a| !a.keeps_states()) {
-            let per_trajectory: Vec<f32> = read(&self.arena, Slot::Drift, batch as u64)?;
-            #[expect(clippy::cast_precision_loss, reason = "a count in a mean that is reported")]
-            let mean_abs = summary[summary::DRIFT as usize + 1] / report.ok() as f32;
-            let well = per_trajectory.iter().zip(&report.status).filter(|(_, s)| **s == TrajectoryStatus::Ok);
-            Some(Reconstruction {
-                // Infinite if one of them is, which the sums on the device leave out.
-                max_abs: well.fold(0.0, |m: f32, (d, _)| m.max(*d)),
-                mean_abs,
-                per_trajectory,
-                // Others were an error before.
-                words_differing: fixed.then_some(0),
-            })
-        } else {
-            None
-        };
-        let x0 = from_device(&adjoint, shape.stride, batch, dim);
-        let x0 = Array2::from_shape_vec((batch, dim), x0).map_err(|e| internal(&e))?;
-        report.seconds = start.elapsed().as_secs_f64();
-        Ok(Gradient { loss, theta, x0, reconstruction, report })
     }
 
     /// The acceptance test of bit-exact walks: every word is back.
     fn check_words(&self) -> Result<()> {
-        if self.plan.spec.arithmetic == Arithmetic::Float {
+        if self.plan.spec.arithmetic == Arithmetic::Float || !self.plan.spec.wrt.reverses() {
             return Ok(());
         }
         let summary: Vec<f32> = read(&self.arena, Slot::Summary, summary::LEN as u64)?;
@@ -276,19 +248,15 @@ impl Session {
         report.warnings.push(warning);
     }
 
-    fn upload(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<()> {
-        self.arena.upload(Slot::Theta, theta.as_slice())?;
+    fn upload(&mut self, theta: &Parameters, seed: Option<&Seed<'_>>, x0: ArrayView2<'_, f32>) -> Result<()> {
+        let mut parameters = theta.as_slice().to_vec();
+        if let Some(Seed::Targets(observations)) = seed {
+            parameters.extend(observations.log_scale);
+        }
+        self.arena.upload(Slot::Theta, &parameters)?;
         let mut values = Vec::new();
         to_device(x0, self.plan.shape.stride, &mut values);
         self.arena.upload(Slot::Initial, &values)
-    }
-
-    fn upload_observations(&mut self, values: &ArrayView3<'_, f32>) -> Result<()> {
-        let mut device = Vec::new();
-        for state in values.outer_iter() {
-            to_device(state, self.plan.shape.stride, &mut device);
-        }
-        self.arena.upload(Slot::Observed, &device)
     }
 
     /// Runs what `observe` asks for; returns the number of kernel launches.
@@ -302,7 +270,7 @@ impl Session {
             programs.push(start);
         }
         programs.extend(forward.as_ref().map(|(_, program)| program));
-        if observe == Observe::Residual {
+        if observe == Observe::Loss {
             programs.push(loss);
         }
         programs.push(reverse);
@@ -355,17 +323,13 @@ impl Session {
         if !measured {
             return Ok(None);
         }
-        let spread: Vec<f32> = read(&self.arena, Slot::Spread, self.batch() as u64)?;
+        let spread: Vec<f32> = read(&self.arena, Slot::Measures, self.batch() as u64)?;
         let well = spread.iter().zip(status).filter(|(_, s)| **s == TrajectoryStatus::Ok);
         Ok(Some(well.fold(0.0, |m, (d, _)| m.max(*d))))
     }
 }
 
-fn array3(shape: [usize; 3], values: Vec<f32>) -> Result<Array3<f32>> {
-    Array3::from_shape_vec(shape, values).map_err(|e| internal(&e))
-}
-
-/// A shape that the plan promised did not come back: a bug, but not one to panic over.
-fn internal(error: &ndarray::ShapeError) -> Error {
-    Error::Device { what: "the shape of a readback".into(), message: error.to_string() }
+/// ‖θ‖².
+fn squares(theta: &Parameters) -> f64 {
+    theta.as_slice().iter().map(|v| f64::from(*v).powi(2)).sum()
 }

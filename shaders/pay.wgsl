@@ -1,0 +1,28 @@
+// Adds up the running cost of each trajectory over a dispatch, with the weights of the solver's own quadrature.
+// Companions: cost.wgsl, step_call.wgsl, a binding `measures`. Mirror: charge.wgsl.
+
+var<private> paid: array<f32, TRAJECTORIES>;
+
+fn begin_paying() {
+    draw_probe();
+}
+
+/// The cost of the evaluation at hand.
+fn pay(weight: f32, t: f32) {
+    if ((call.mode & PAY) == 0u) {
+        return;
+    }
+    seek_reference(t);
+    for (var q = 0u; q < COMPONENTS; q++) {
+        paid[q % TRAJECTORIES] += weight * share_of(q, value[q], tangent[q]);
+    }
+}
+
+fn end_paying() {
+    if ((call.mode & PAY) == 0u) {
+        return;
+    }
+    for (var r = 0u; r < TRAJECTORIES; r++) {
+        measures[call.stride + first + r] += paid[r];
+    }
+}

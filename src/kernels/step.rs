@@ -1,0 +1,147 @@
+//! The texts of the kernels that walk a track, put together piece by piece.
+
+use std::fmt::Write as _;
+
+use super::mlp::{Extras, MlpText};
+use super::{Access, binding, conversions};
+use crate::model::Mlp;
+use crate::plan::{FieldLayout, Lane, Packed, PairKernel, Terms, Words};
+
+/// A kernel in the making. Weights and schedule are its first bindings.
+pub(super) struct StepText<'a> {
+    field: &'a Mlp,
+    lane: Lane,
+    layout: FieldLayout,
+    terms: Terms,
+    files: Vec<String>,
+    /// What the field's body does beside its work.
+    pub(super) extras: Extras,
+    pub(super) bindings: Vec<Access>,
+}
+
+/// The functions of the field that a kernel has.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Part {
+    Forward,
+    Reverse,
+    Whole,
+}
+
+impl<'a> StepText<'a> {
+    /// What all share, in front: constants, schedule, activations, stages.
+    pub(super) fn new(field: &'a Mlp, stages: u32, lane: Lane, terms: Terms, entry: &str) -> Self {
+        let layout = FieldLayout::new(field);
+        let extras = Extras { tangents: terms.jacobian, time: terms.clock && field.time_input(), shares: false };
+        let constants = [
+            ("DIM", field.dim()),
+            ("PADDED_DIM", Packed::padded(layout.layers[0].forward.inputs)),
+            ("STAGES", stages as usize),
+            ("TRAJECTORIES", lane.trajectories as usize),
+            ("WORKGROUP", lane.workgroup as usize),
+            ("TIME_ROWS", usize::from(extras.time)),
+            ("EVALUATION_ROWS", terms.evaluation_rows() as usize),
+        ];
+        let mut header = String::new();
+        for (name, value) in constants {
+            let _ = writeln!(header, "const {name}: u32 = {value}u;");
+        }
+        let _ = writeln!(header, "const TIME_INPUT: bool = {};", extras.time);
+        // What one invocation reads and writes at once in buffers over trajectories.
+        let lanes = match lane.trajectories {
+            1 => "f32".to_owned(),
+            r => format!("vec{r}<f32>"),
+        };
+        let _ = writeln!(header, "alias Lanes = {lanes};");
+        let mut text = Self {
+            field,
+            lane,
+            layout,
+            terms,
+            files: vec![header],
+            extras,
+            bindings: vec![Access::Read, Access::Uniform],
+        };
+        text.push(&[shader!("common"), shader!("activation"), shader!("schedule"), entry, shader!("status")]);
+        text.push(&[shader!("stages"), shader!("step_call")]);
+        text
+    }
+
+    /// The same for a method on a pair.
+    pub(super) fn pair(pair: &'a PairKernel) -> Self {
+        let mut text = Self::new(&pair.field, pair.stages, pair.lane, pair.terms, shader!("entry_update"));
+        text.files.push(format!("const KEPT: u32 = {}u;\n", pair.kept()));
+        text
+    }
+
+    pub(super) fn push(&mut self, files: &[&str]) {
+        self.files.extend(files.iter().map(|f| (*f).to_owned()));
+    }
+
+    /// The field's body.
+    pub(super) fn body(&mut self, part: Part) {
+        let text = MlpText::new(&self.layout, self.field, self.lane, self.extras);
+        self.files.push(match part {
+            Part::Forward => text.forward(),
+            Part::Reverse => text.reverse(),
+            Part::Whole => text.whole(),
+        });
+    }
+
+    /// The gradient with respect to times.
+    pub(super) fn clock(&self) -> &'static str {
+        if self.terms.clock { shader!("clock") } else { shader!("clock_none") }
+    }
+
+    /// The arithmetic of a pair, with the binding of its log.
+    pub(super) fn arithmetic(&mut self, words: Words) {
+        self.push(&conversions(words));
+        if words == Words::Float {
+            self.push(&[shader!("pair_float")]);
+        } else {
+            self.files.push(binding(self.bindings.len(), Access::ReadWrite, "bit_log", "u32"));
+            self.bindings.push(Access::ReadWrite);
+            self.push(&[shader!("pair_log"), shader!("pair_fixed")]);
+        }
+    }
+
+    /// The running cost on the way there.
+    pub(super) fn pay(&mut self) {
+        if self.terms.pay() {
+            self.cost();
+            self.push(&[shader!("pay")]);
+        } else {
+            self.push(&[shader!("pay_nothing")]);
+        }
+    }
+
+    /// What it adds to the adjoint on the way back. Mirror of [`Self::pay`].
+    pub(super) fn charge(&mut self) {
+        if self.terms.pay() {
+            self.cost();
+            self.push(&[shader!("charge")]);
+        } else {
+            self.push(&[shader!("charge_nothing")]);
+        }
+    }
+
+    /// The running cost of an evaluation, with the binding of its reference as the last one of the kernel.
+    fn cost(&mut self) {
+        let Terms { kinetic, reference, jacobian, .. } = self.terms;
+        for (name, value) in [("KINETIC", kinetic), ("REFERENCE", reference.is_some()), ("JACOBIAN", jacobian)] {
+            self.files.push(format!("const {name}: bool = {value};"));
+        }
+        self.push(&[shader!("cost")]);
+        let Some(reference) = reference else { return self.push(&[shader!("reference_none")]) };
+        for (name, value) in [("REFERENCE_TIMES", reference.times), ("REFERENCE_SEARCH", reference.search())] {
+            self.files.push(format!("const {name}: u32 = {value}u;"));
+        }
+        self.files.push(format!("const REFERENCE_SHARED: bool = {};", reference.shared));
+        self.files.push(binding(self.bindings.len(), Access::Read, "reference", "f32"));
+        self.bindings.push(Access::Read);
+        self.push(&[shader!("reference_given")]);
+    }
+
+    pub(super) fn done(self) -> (Vec<String>, Vec<Access>) {
+        (self.files, self.bindings)
+    }
+}
