@@ -1,10 +1,13 @@
 //! The continuous adjoint against the discrete one, and the adjoint along its way.
 
-use costate::reference::{Seed, adjoint_path, gradient_with_cost};
-use costate::{Adjoint, Loss, Method, TimeGrid};
-use ndarray::Axis;
+use costate::reference::{
+    Pair, PairStep, Seed, adjoint_path, gradient_with_cost, pair_output, pair_start, pair_start_vjp, pair_step,
+    pair_step_vjp, solve,
+};
+use costate::{Adjoint, Loss, Method, Reference, TimeGrid};
+use ndarray::{Axis, s};
 
-use super::{Case, Times, assert_close, dot, flat};
+use super::{Case, Times, assert_close, flat};
 
 /// `‖a − b‖ / ‖b‖`.
 fn distance(a: &[f64], b: &[f64]) -> f64 {
@@ -25,8 +28,8 @@ fn it_approaches_the_discrete_gradient_with_the_order_of_the_method() {
                 let mut case = Case::new(grid.observations(), Loss::Mse);
                 // Knots of the reference lie between step boundaries: a term less smooth than order 4 wants.
                 let values = case.cost.reference_term().expect("a reference").1.values().to_owned();
-                let line = values.slice(ndarray::s![..2, .., ..]);
-                let line = costate::Reference::new(&[-1.0, 2.0], line).expect("a valid reference");
+                let line = values.slice(s![..2, .., ..]);
+                let line = Reference::new(&[-1.0, 2.0], line).expect("a valid reference");
                 case.cost = case.cost.clone().reference(0.9, line).expect("a valid weight");
                 let [discrete, continuous] =
                     [Adjoint::Stored, Adjoint::Continuous].map(|a| case.gradient(method.into(), a, &grid));
@@ -65,7 +68,7 @@ fn the_adjoint_along_its_way_has_the_sign_of_the_gradient() {
     let field = case.field();
     let grid = TimeGrid::with_steps(0.0, &[0.4, 1.0], 1.0, 100).expect("a valid grid");
     let all = TimeGrid::from_boundaries(grid.times().to_vec(), (0..=grid.steps()).collect()).expect("a valid grid");
-    let states = costate::reference::solve(Method::Rk4, &field, &all, case.x0.view()).expect("a valid problem");
+    let states = solve(Method::Rk4, &field, &all, case.x0.view()).expect("a valid problem");
     for adjoint in [Adjoint::Stored, Adjoint::Continuous] {
         let found = gradient_with_cost(Method::Rk4, adjoint, &field, &grid, case.x0.view(), case.seed(), None);
         let found = found.expect("a valid problem");
@@ -118,10 +121,37 @@ fn the_adjoint_at_a_boundary_is_the_gradient_of_the_rest() {
         let expected = cotangents.index_axis(Axis(0), 0).to_owned();
         assert_close(&format!("{method}: the jump"), flat(&jump), flat(&expected), 1e-14);
     }
-    // Both copies of a pair together.
-    let found = gradient_with_cost(Method::Alf, Adjoint::Stored, &field, &whole, case.x0.view(), seed, None);
-    let path = adjoint_path(Method::Alf, Adjoint::Stored, &field, &whole, case.x0.view(), seed, None);
-    let (found, path) = (found.expect("a valid problem").x0, path.expect("a valid problem").values);
-    assert!(dot(flat(&found), flat(&found)) > 0.0, "a gradient");
-    assert_eq!(path.index_axis(Axis(0), 0), found, "alf: the adjoint starts as the gradient of x0");
+}
+
+/// For a pair it is the gradient of a solve that starts anew with the state found: the cotangents of both copies, and
+/// of the leapfrog's velocity at that time.
+#[test]
+fn the_adjoint_of_a_pair_is_that_of_a_new_start() {
+    let case = Case::new(1, Loss::Mse);
+    let (field, times) = (case.field(), [0.1, 0.4, 0.8]);
+    let grid = TimeGrid::from_boundaries(times.to_vec(), vec![2]).expect("a valid grid");
+    let cotangents = super::random3((1, super::BATCH, super::DIM), 9);
+    let seed = Seed::Cotangents(cotangents.view());
+    for method in Method::PAIR {
+        let scheme = method.pair().expect("a method on a pair");
+        let path = adjoint_path(method, Adjoint::Stored, &field, &grid, case.x0.view(), seed, None);
+        let path = path.expect("a valid problem");
+        let step = |n: usize| PairStep { number: n, t: times[n], h: times[n + 1] - times[n] };
+        for b in 0..super::BATCH {
+            let mut pair = pair_start(&scheme, &field, times[0], &case.x0.row(b).to_vec());
+            pair_step(&scheme, &field, step(0), &mut pair);
+            let part = |weight: f64| cotangents.slice(s![0, b, ..]).iter().map(|g| weight * g).collect::<Vec<_>>();
+            let [in_y, in_z] = scheme.output();
+            let mut bar = Pair { y: part(in_y), z: part(in_z) };
+            let mut unused = vec![0.0; case.theta.len()];
+            pair_step_vjp(&scheme, &field, step(1), &pair, &mut bar, &mut unused);
+            let x = pair_output(&scheme, &pair);
+            let expected = pair_start_vjp(&scheme, &field, times[1], &x, &bar, &mut unused);
+            let found = path.values.slice(s![1, b, ..]).to_vec();
+            assert_close(&format!("{method}, trajectory {b}"), &found, &expected, 1e-15);
+        }
+        let found = gradient_with_cost(method, Adjoint::Stored, &field, &grid, case.x0.view(), seed, None);
+        let a0 = found.expect("a valid problem").x0;
+        assert_eq!(path.values.index_axis(Axis(0), 0), a0, "{method}: it starts as the gradient of x0");
+    }
 }

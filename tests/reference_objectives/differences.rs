@@ -194,3 +194,18 @@ fn reversible_methods_find_the_same_gradient_again() {
         }
     }
 }
+
+/// Backsolve drifts, and its gradient with it: to nothing, as the steps get short.
+#[test]
+fn backsolve_takes_the_cost_at_the_states_it_finds() {
+    for times in Times::all().map(|times| Times { steps: 40, ..times }) {
+        let case = Case::new(times.grid().observations(), Loss::GaussianNll);
+        let run = |adjoint| case.gradient(Method::Rk4.into(), adjoint, &times.grid());
+        let (kept, found) = (run(Adjoint::Stored), run(Adjoint::Backsolve));
+        assert_eq!((&kept.cost, kept.loss), (&found.cost, found.loss), "values are those of the forward pass");
+        assert_eq!(kept.targets, found.targets, "what observations ask for comes from the forward pass");
+        assert_ne!(kept.theta, found.theta, "the drift must be seen");
+        assert_close("theta", &found.theta, &kept.theta, 1e-8);
+        assert_close("boundaries", &found.boundaries, &kept.boundaries, 1e-8);
+    }
+}
