@@ -32,11 +32,43 @@ pub fn activation(a: Activation, p: f64) -> (f64, f64) {
         }
         Activation::Gelu => {
             let distribution = 0.5 * erfc(-p * FRAC_1_SQRT_2);
-            let density = (-0.5 * p * p).exp() / (2.0 * PI).sqrt();
-            (p * distribution, distribution + p * density)
+            (p * distribution, distribution + p * density(p))
         }
         Activation::Sin => p.sin_cos(),
     }
+}
+
+/// Second derivative `φ''(p)`: what the derivative of a directional derivative `∂f/∂x · ε` needs.
+///
+/// `relu''` is 0 everywhere, and at their kinks relu and elu keep the value from below, as their first derivatives do.
+#[must_use]
+pub fn curvature(a: Activation, p: f64) -> f64 {
+    match a {
+        Activation::Identity | Activation::Relu => 0.0,
+        Activation::Tanh => {
+            let (value, slope) = activation(a, p);
+            -2.0 * value * slope
+        }
+        Activation::Elu => {
+            if p > 0.0 {
+                0.0
+            } else {
+                p.exp()
+            }
+        }
+        Activation::Softplus => sigmoid(p) * sigmoid(-p),
+        Activation::Silu => {
+            let s = sigmoid(p);
+            s * sigmoid(-p) * (2.0 + p * (1.0 - 2.0 * s))
+        }
+        Activation::Gelu => (2.0 - p * p) * density(p),
+        Activation::Sin => -p.sin(),
+    }
+}
+
+/// The standard normal density.
+fn density(p: f64) -> f64 {
+    (-0.5 * p * p).exp() / (2.0 * PI).sqrt()
 }
 
 /// `1 / (1 + e^{−p})` without overflow: the exponent is never positive.

@@ -1,50 +1,63 @@
-//! The gradient of a loss over a batch: the forward pass, then reverse and adjoint steps hand in hand.
+//! The gradient of an objective over a batch: the forward pass, then reverse and adjoint steps hand in hand.
 
-use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
+use ndarray::{Array2, Array3, ArrayView2, Axis};
 
 use super::Field;
-use super::solve::{check_x0, forward};
+use super::check::{check_cost, check_x0};
+use super::continuous::{Ends, hamiltonian_times};
+use super::dense::{interpolate, interpolate_vjp};
+use super::objective::{Judgement, Seed};
+use super::rates::Rates;
+use super::reverse::{Forward, Source, Sums, forward, reverse};
+use super::solve::{cost_of_parameters, rate_of_parameters};
+use super::step::add_scaled;
 use super::walk::{Double, Scheme, Single, Walk};
-use crate::error::{Error, Result};
-use crate::solver::{Adjoint, TimeGrid};
-
-/// Where the adjoint starts: what the saved states are worth. Both arrays are `[time, batch, dim]`, like the states.
-#[derive(Clone, Copy, Debug)]
-pub enum Seed<'a> {
-    /// Observations `y`: the loss is the mean of `(x − y)²` over time, batch and components.
-    Targets(ArrayView3<'a, f64>),
-    /// Cotangents `∂J/∂x(t_k)` of any loss the caller has in mind.
-    Cotangents(ArrayView3<'a, f64>),
-}
+use crate::error::Result;
+use crate::model::RunningCost;
+use crate::solver::{Adjoint, TimeGradient, TimeGrid};
 
 /// What [`gradient`] computes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Gradient {
-    /// The mean squared error; none if the seed gave cotangents.
+    /// The loss of the observations, without the running cost; none if the seed gave cotangents.
     pub loss: Option<f64>,
+    /// The running cost of every trajectory, from the forward pass; none without one.
+    pub cost: Option<Vec<f64>>,
     /// States at the save times, `[time, batch, dim]`, from the forward pass.
     pub states: Array3<f64>,
     /// `∂J/∂θ`, flat, summed over the batch.
     pub theta: Vec<f64>,
     /// `∂J/∂x0: [batch, dim]`.
     pub x0: Array2<f64>,
+    /// `∂J/∂τ_n` of every step boundary `n = 0 … N`, the others and the save times of a dense grid fixed. With
+    /// [`Adjoint::Continuous`] zero but for t0, t1 and the save times: the solution knows no other boundary.
+    pub boundaries: Vec<f64>,
+    /// `∂J/∂t` of every save time of a dense grid; otherwise empty.
+    pub outputs: Vec<f64>,
+    /// `∂J/∂y: [time, batch, dim]`, zero where masked; none if the seed gave cotangents.
+    pub targets: Option<Array3<f64>>,
+    /// `∂J/∂ln σ: [dim]` of [`Loss::GaussianNll`](crate::Loss::GaussianNll); otherwise empty.
+    pub log_scale: Vec<f64>,
     /// Per trajectory `max_i |x̂_i(t0) − x_i(t0)|`: how far the states that the adjoint used had drifted at the end. For a
     /// pair the larger drift of its two copies.
     pub reconstruction: Vec<f64>,
 }
 
-/// The gradient of the loss that `seed` describes, with respect to θ and x0. A [`Method`](crate::Method) does for a
-/// scheme without contraction.
-///
-/// With [`Adjoint::Stored`] and [`Adjoint::Checkpointed`] this is the exact gradient of the computed loss, and with
-/// [`Adjoint::Exact`] too: in real arithmetic there is nothing to round. With [`Adjoint::Backsolve`] every `x_n` is
-/// replaced by `x̂_n = Φ_{−h}(t_{n+1}, x̂_{n+1})`, starting at the exact `x_N`, and with [`Adjoint::Reversible`] every pair
-/// by what the inverse steps find; the adjoint steps are the same. The cotangent of an observation is always made from
-/// the state of the forward pass.
+impl Gradient {
+    /// The gradient with respect to t0, t1 and the save times of `grid`, the grid that it was made with.
+    ///
+    /// # Panics
+    /// If the grid has another number of boundaries or save times.
+    #[must_use]
+    pub fn times(&self, grid: &TimeGrid) -> TimeGradient {
+        grid.time_gradient(&self.boundaries, &self.outputs)
+    }
+}
+
+/// The gradient of the loss that `seed` describes: [`gradient_with_cost`] without a running cost.
 ///
 /// # Errors
-/// [`Error::Shape`] if `x0` is not `[batch ≥ 1, dim]` or the seed not `[time, batch, dim]`; [`Error::Invalid`] for an
-/// adjoint or a contraction that the method cannot have, or a contraction that the adjoint cannot take back.
+/// As [`gradient_with_cost`].
 pub fn gradient(
     scheme: impl Into<Scheme>,
     adjoint: Adjoint,
@@ -53,120 +66,192 @@ pub fn gradient(
     x0: ArrayView2<'_, f64>,
     seed: Seed<'_>,
 ) -> Result<Gradient> {
-    let scheme = scheme.into();
-    let keep = match scheme.resolve(adjoint)? {
-        // Running a segment again gives the same states: for the twin there is no difference.
-        Adjoint::Auto | Adjoint::Stored | Adjoint::Checkpointed | Adjoint::Exact => true,
-        Adjoint::Backsolve | Adjoint::Reversible | Adjoint::Continuous => false,
-    };
-    check_x0(field, x0)?;
-    check_seed(seed, &[grid.saves().len(), x0.nrows(), x0.ncols()])?;
-    Ok(match scheme.method.pair() {
-        None => there_and_back(&Single::new(scheme.method, field, grid), keep, field, grid, x0, seed),
-        Some(pair) => there_and_back(&Double::new(pair, scheme.contraction, field, grid), keep, field, grid, x0, seed),
-    })
+    gradient_with_cost(scheme, adjoint, field, grid, x0, seed, None)
 }
 
-/// The forward pass of all trajectories, the loss, and the reverse pass of all.
-fn there_and_back<W: Walk>(
-    walk: &W,
-    keep: bool,
+/// The gradient of `J`: the loss that `seed` describes plus the mean of the running cost over the trajectories, or
+/// `Σ ⟨cotangent, x⟩` plus the sum of the running cost. A [`Method`](crate::Method) does for a scheme without contraction.
+///
+/// With [`Adjoint::Stored`] and [`Adjoint::Checkpointed`] this is the exact gradient of the computed objective, and with
+/// [`Adjoint::Exact`] too: in real arithmetic there is nothing to round. With [`Adjoint::Backsolve`] every `x_n` is
+/// replaced by `x̂_n = Φ_{−h}(t_{n+1}, x̂_{n+1})`, starting at the exact `x_N`, and with [`Adjoint::Reversible`] every pair
+/// by what the inverse steps find; the adjoint steps are the same. [`Adjoint::Continuous`] steps x and the adjoint equation
+/// back with the method's own tableau. The cotangent of an observation, the cost's value and what interpolation between
+/// boundaries contributes are always made from the states of the forward pass.
+///
+/// # Errors
+/// [`Error::Shape`](crate::Error::Shape) if `x0` is not `[batch ≥ 1, dim]`, an array of the seed not `[time, batch, dim]`,
+/// the reference of the cost not `[times, batch or 1, dim]` or the log scales not those of the loss;
+/// [`Error::Invalid`](crate::Error::Invalid) for an adjoint or a contraction that the method cannot have, a contraction
+/// that the adjoint cannot take back, weights that are negative or not finite, a mask that leaves nothing, or a reference
+/// that does not cover the grid; [`Error::NonFiniteData`](crate::Error::NonFiniteData) for a target that is not masked and
+/// not finite.
+pub fn gradient_with_cost(
+    scheme: impl Into<Scheme>,
+    adjoint: Adjoint,
     field: &Field<'_>,
     grid: &TimeGrid,
     x0: ArrayView2<'_, f64>,
     seed: Seed<'_>,
-) -> Gradient {
-    let mut states = Array3::zeros((grid.saves().len(), x0.nrows(), x0.ncols()));
-    let mut sources = Vec::with_capacity(x0.nrows());
-    for (x0, saved) in x0.rows().into_iter().zip(states.axis_iter_mut(Axis(1))) {
-        sources.push(if keep {
-            let mut kept = Vec::with_capacity(grid.times().len());
-            forward(walk, grid, &x0.to_vec(), saved, |state| kept.push(state.clone()));
-            Source::Stored(kept)
-        } else {
-            Source::Walked(forward(walk, grid, &x0.to_vec(), saved, |_| ()))
-        });
-    }
-
-    let (loss, jumps) = cotangents(&states, seed);
-    let mut theta = vec![0.0; field.parameter_count()];
-    let mut a0 = Array2::zeros(x0.raw_dim());
-    let mut reconstruction = Vec::with_capacity(x0.nrows());
-    for (b, source) in sources.into_iter().enumerate() {
-        let start = x0.row(b).to_vec();
-        let (bar, state) = reverse(walk, grid, source, jumps.index_axis(Axis(1), b), &mut theta);
-        reconstruction.push(walk.drift(&start, &state));
-        let a = walk.finish(&start, bar, &mut theta);
-        a0.row_mut(b).iter_mut().zip(&a).for_each(|(to, from)| *to = *from);
-    }
-    Gradient { loss, states, theta, x0: a0, reconstruction }
+    cost: Option<&RunningCost>,
+) -> Result<Gradient> {
+    Ok(Task::new(scheme.into(), adjoint, (field, grid, x0), seed, cost)?.run(None))
 }
 
-/// Where the reverse pass takes the state at the start of a step from: the only difference between the adjoints.
-enum Source<S> {
-    /// The states at the boundaries `0 … N` as the forward pass left them.
-    Stored(Vec<S>),
-    /// The state at the end of the step, at first the last one: stepped back and overwritten.
-    Walked(S),
+/// A boundary and the adjoint there.
+pub(super) type Point = (usize, Vec<f64>);
+
+/// Arguments that fit together.
+pub(super) struct Task<'a, 's> {
+    scheme: Scheme,
+    adjoint: Adjoint,
+    field: &'a Field<'a>,
+    grid: &'a TimeGrid,
+    x0: Array2<f64>,
+    seed: Seed<'s>,
+    cost: Option<&'a RunningCost>,
 }
 
-/// Walks one trajectory from `t_N` to `t_0`; `jumps: [time, dim]` are the cotangents of its saved states.
-///
-/// Before the step that ends at a save time is undone, the adjoint jumps: `a ← a + ∂J/∂x(t_k)`. Returns the cotangent of
-/// the first state and the state that the walk arrived at, adds to `theta_bar`.
-fn reverse<W: Walk>(
-    walk: &W,
-    grid: &TimeGrid,
-    mut source: Source<W::State>,
-    jumps: ArrayView2<'_, f64>,
-    theta_bar: &mut [f64],
-) -> (W::State, W::State) {
-    let observe = |boundary: usize, bar: &mut W::State| {
-        if let Ok(row) = grid.saves().binary_search(&boundary) {
-            walk.observe(bar, jumps.row(row));
+impl<'a, 's> Task<'a, 's> {
+    pub(super) fn new(
+        scheme: Scheme,
+        adjoint: Adjoint,
+        (field, grid, x0): (&'a Field<'a>, &'a TimeGrid, ArrayView2<'_, f64>),
+        seed: Seed<'s>,
+        cost: Option<&'a RunningCost>,
+    ) -> Result<Self> {
+        let adjoint = scheme.resolve(adjoint)?;
+        check_x0(field, x0)?;
+        seed.check([grid.observations(), x0.nrows(), x0.ncols()])?;
+        if let Some(cost) = cost {
+            check_cost(cost, grid, x0.dim().into())?;
         }
-    };
-    let mut bar = walk.zero();
-    let mut start = walk.zero();
-    for n in (0..grid.steps()).rev() {
-        observe(n + 1, &mut bar);
-        start = match &mut source {
-            Source::Stored(kept) => kept.swap_remove(n),
-            Source::Walked(state) => {
-                walk.retreat(n, state);
-                state.clone()
+        Ok(Self { scheme, adjoint, field, grid, x0: x0.to_owned(), seed, cost })
+    }
+
+    /// The gradient; `points` get the adjoint at the boundaries from t1 to t0, trajectory by trajectory.
+    pub(super) fn run(&self, points: Option<&mut Vec<Point>>) -> Gradient {
+        let Self { scheme, grid, .. } = *self;
+        let continuous = self.adjoint == Adjoint::Continuous;
+        match scheme.method.pair() {
+            None => self.there_and_back(|rates| Single::new(scheme.method, rates, grid, continuous), points),
+            Some(pair) => self.there_and_back(|rates| Double::new(pair, scheme.contraction, rates, grid), points),
+        }
+    }
+
+    /// The forward pass of all trajectories, the objective, and the reverse pass of all.
+    fn there_and_back<W: Walk>(
+        &self,
+        walk_of: impl Fn(Rates<'a>) -> W,
+        mut points: Option<&mut Vec<Point>>,
+    ) -> Gradient {
+        let Self { field, grid, .. } = *self;
+        let mut states = Array3::zeros((grid.observations(), self.x0.nrows(), self.x0.ncols()));
+        let mut trips = Vec::with_capacity(self.x0.nrows());
+        for ((b, x0), mut observed) in (0..).zip(self.x0.rows()).zip(states.axis_iter_mut(Axis(1))) {
+            let trip = Trip::forward(self, walk_of(self.rates(b)), self.rates(b), x0.to_vec());
+            observed.assign(&interpolate(field, grid, trip.saved.view()));
+            trips.push(trip);
+        }
+        let cost = self.cost.map(|cost| {
+            let constant = cost_of_parameters(cost, field, grid);
+            trips.iter().map(|trip| trip.cost + constant).collect()
+        });
+
+        let judgement = self.seed.judge(&states);
+        let mut sums = Sums::new(field, grid);
+        let mut a0 = Array2::zeros(self.x0.raw_dim());
+        let mut reconstruction = Vec::with_capacity(self.x0.nrows());
+        let mut times = vec![0.0; grid.times().len()];
+        for (b, trip) in trips.into_iter().enumerate() {
+            let jumps = judgement.jumps.index_axis(Axis(1), b);
+            let jumps = interpolate_vjp(field, grid, trip.saved.view(), jumps, &mut sums);
+            let (a, drift) = trip.back(self, jumps.view(), &mut sums, &mut times, points.as_deref_mut());
+            a0.row_mut(b).iter_mut().zip(&a).for_each(|(to, from)| *to = *from);
+            reconstruction.push(drift);
+        }
+        if self.adjoint == Adjoint::Continuous {
+            sums.boundaries = times;
+        }
+        self.pull_parameters(&mut sums);
+        let Judgement { loss, targets, log_scale, .. } = judgement;
+        let Sums { theta, boundaries, outputs } = sums;
+        Gradient { loss, cost, states, theta, x0: a0, boundaries, outputs, targets, log_scale, reconstruction }
+    }
+
+    /// What moves the trajectory with this number.
+    fn rates(&self, trajectory: u32) -> Rates<'a> {
+        Rates::with_cost(self.field, self.cost, trajectory, self.seed.worth_of_cost(self.x0.nrows()))
+    }
+
+    /// The adjoint of the cost's term `‖θ‖² (t1 − t0)` of all trajectories.
+    fn pull_parameters(&self, sums: &mut Sums) {
+        let Some(cost) = self.cost else { return };
+        let batch = self.x0.nrows();
+        let worth = batch as f64 * self.seed.worth_of_cost(batch);
+        let length = self.grid.t1() - self.grid.t0();
+        add_scaled(&mut sums.theta, 2.0 * worth * cost.parameters_weight() * length, self.field.theta());
+        let rate = worth * rate_of_parameters(cost, self.field);
+        sums.boundaries[self.grid.steps()] += rate;
+        sums.boundaries[0] -= rate;
+    }
+}
+
+/// One trajectory between its forward and its reverse pass.
+struct Trip<'a, W: Walk> {
+    walk: W,
+    rates: Rates<'a>,
+    x0: Vec<f64>,
+    /// The output at t1.
+    x1: Vec<f64>,
+    /// The outputs at the boundaries that the grid keeps, `[save, dim]`.
+    saved: Array2<f64>,
+    cost: f64,
+    source: Source<W::State>,
+}
+
+impl<'a, W: Walk> Trip<'a, W> {
+    fn forward(task: &Task<'a, '_>, walk: W, rates: Rates<'a>, x0: Vec<f64>) -> Self {
+        let keep = match task.adjoint {
+            // Running a segment again gives the same states: for the twin there is no difference.
+            Adjoint::Auto | Adjoint::Stored | Adjoint::Checkpointed | Adjoint::Exact => true,
+            Adjoint::Backsolve | Adjoint::Reversible | Adjoint::Continuous => false,
+        };
+        let mut kept = Vec::new();
+        let show = |state: &W::State| {
+            if keep {
+                kept.push(state.clone());
             }
         };
-        walk.pull_back(n, &start, &mut bar, theta_bar);
+        let Forward { end, saved, cost } = forward(&walk, task.grid, &x0, show);
+        let x1 = walk.output(&end);
+        let source = if keep { Source::Stored(kept) } else { Source::Walked(end) };
+        Self { walk, rates, x0, x1, saved, cost, source }
     }
-    observe(0, &mut bar);
-    (bar, start)
-}
 
-/// The loss, if the seed has targets, and the cotangents of the saved states, `[time, batch, dim]`.
-fn cotangents(states: &Array3<f64>, seed: Seed<'_>) -> (Option<f64>, Array3<f64>) {
-    match seed {
-        Seed::Targets(targets) => {
-            let residual = states - &targets;
-            let count = residual.len() as f64;
-            (Some(residual.iter().map(|r| r * r).sum::<f64>() / count), residual * (2.0 / count))
+    /// The reverse pass for the cotangents `jumps: [save, dim]`: returns `∂J/∂x0` and the drift, adds to the sums, and the
+    /// gradients in time of the continuous adjoint to `times`.
+    fn back(
+        self,
+        task: &Task<'a, '_>,
+        jumps: ArrayView2<'_, f64>,
+        sums: &mut Sums,
+        times: &mut [f64],
+        mut points: Option<&mut Vec<Point>>,
+    ) -> (Vec<f64>, f64) {
+        let Self { walk, rates, x0, x1, saved, source, .. } = self;
+        let mut unused = vec![0.0; sums.theta.len()];
+        let (bar, state) = reverse(&walk, task.grid, source, jumps, sums, |n, state, bar| {
+            if let Some(points) = &mut points {
+                points.push((n, walk.gather(n, &walk.output(state), bar, &mut unused).0));
+            }
+        });
+        let (a0, t_bar) = walk.gather(0, &x0, &bar, &mut sums.theta);
+        sums.boundaries[0] += t_bar;
+        if task.adjoint == Adjoint::Continuous {
+            let ends = Ends { x0: &x0, x1: &x1, a0: &a0 };
+            hamiltonian_times(&rates, task.grid, &ends, saved.view(), jumps, times);
         }
-        Seed::Cotangents(cotangents) => (None, cotangents.to_owned()),
+        (a0, walk.drift(&x0, &state))
     }
-}
-
-fn check_seed(seed: Seed<'_>, expected: &[usize]) -> Result<()> {
-    let (what, array) = match seed {
-        Seed::Targets(targets) => ("targets", targets),
-        Seed::Cotangents(cotangents) => ("cotangents", cotangents),
-    };
-    if array.shape() != expected {
-        return Err(Error::shape(
-            what,
-            array.shape(),
-            format!("{expected:?} = [time, batch, dim]"),
-            "give one value per save time, trajectory and state component",
-        ));
-    }
-    Ok(())
 }

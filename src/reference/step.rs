@@ -1,6 +1,7 @@
-//! One step of an explicit Runge–Kutta method: forward, reverse and adjoint.
+//! One step of an explicit Runge–Kutta method: forward, reverse and adjoint, with the running cost along the way.
 
 use super::Field;
+use super::rates::Rates;
 use crate::solver::Tableau;
 
 /// Takes one step: `x⁺ = Φ_h(t, x) = x + h Σ_i b_i k_i`.
@@ -12,18 +13,21 @@ use crate::solver::Tableau;
 #[must_use]
 pub fn step(tableau: &Tableau, field: &Field<'_>, t: f64, h: f64, x: &[f64]) -> Vec<f64> {
     let mut x_next = x.to_vec();
-    add_scaled(&mut x_next, 1.0, &increment(tableau, field, t, h, x));
+    add_scaled(&mut x_next, 1.0, &increment(tableau, &Rates::of(field), t, h, x).0);
     x_next
 }
 
-/// What a step adds: `Ψ_h(t, x) = Φ_h(t, x) − x`, without the rounding of that difference.
-pub(super) fn increment(tableau: &Tableau, field: &Field<'_>, t: f64, h: f64, x: &[f64]) -> Vec<f64> {
-    let (_, k) = stages(tableau, field, t, h, x);
+/// What a step adds to the state and to the cost: `Ψ_h(t, x) = Φ_h(t, x) − x`, without the rounding of that difference,
+/// and `h Σ_i b_i L(X_i, t + c_i h)`.
+pub(super) fn increment(tableau: &Tableau, rates: &Rates<'_>, t: f64, h: f64, x: &[f64]) -> (Vec<f64>, f64) {
+    let stages = stages(tableau, rates, t, h, x);
     let mut sum = vec![0.0; x.len()];
-    for (b, k) in tableau.b.iter().zip(&k) {
-        add_scaled(&mut sum, h * b, k);
+    let mut cost = 0.0;
+    for (b, stage) in tableau.b.iter().zip(&stages) {
+        add_scaled(&mut sum, h * b, &stage.k);
+        cost += h * b * stage.cost;
     }
-    sum
+    (sum, cost)
 }
 
 /// Undoes a step approximately: `x̂ = Φ_{−h}(t⁺, x⁺)`, the same method run the other way from the step's end `t⁺ = t + h`.
@@ -55,49 +59,85 @@ pub fn step_vjp(
     a_next: &[f64],
     theta_bar: &mut [f64],
 ) -> Vec<f64> {
+    let span = Span { t, h, share: 1.0 };
     let mut a = a_next.to_vec();
-    add_scaled(&mut a, 1.0, &increment_vjp(tableau, field, t, h, x, a_next, theta_bar));
+    add_scaled(&mut a, 1.0, &increment_vjp(tableau, &Rates::of(field), span, x, a_next, theta_bar).x);
     a
 }
 
-/// The vector–Jacobian product of [`increment`]: that of [`step`] without the leading `a⁺`.
+/// An increment from t to t + h, and how much of its cost counts.
+#[derive(Clone, Copy)]
+pub(super) struct Span {
+    pub(super) t: f64,
+    pub(super) h: f64,
+    /// 1 for a step of its own; `±½` for the two halves of a McCallum–Foster step.
+    pub(super) share: f64,
+}
+
+/// Cotangents of the arguments of an increment.
+pub(super) struct SpanBar {
+    /// Of the state, `[dim]`.
+    pub(super) x: Vec<f64>,
+    /// Of its start t, the length being fixed.
+    pub(super) t: f64,
+    /// Of its length h.
+    pub(super) h: f64,
+}
+
+/// The vector–Jacobian product of [`increment`] for the cotangent `a_next: [dim]` of what it adds to the state, the cost
+/// being worth what `rates` and the share say.
+///
+/// As [`step_vjp`] without the leading `a⁺`, and with the cost: `X̄_i = K_i · ∂f/∂x + h b_i · ∂L/∂x`. With
+/// `T_i` the cotangent of the time of stage i, `t̄ = Σ_i T_i` and
+/// `h̄ = Σ_i (b_i ⟨k_i, a⁺⟩ + b_i L_i + c_i T_i) + Σ_{j<i} a_ij ⟨k_j, X̄_i⟩`.
 pub(super) fn increment_vjp(
     tableau: &Tableau,
-    field: &Field<'_>,
-    t: f64,
-    h: f64,
+    rates: &Rates<'_>,
+    Span { t, h, share }: Span,
     x: &[f64],
     a_next: &[f64],
     theta_bar: &mut [f64],
-) -> Vec<f64> {
-    let (stage_states, _) = stages(tableau, field, t, h, x);
-    let mut a = vec![0.0; x.len()];
+) -> SpanBar {
+    let stages = stages(tableau, rates, t, h, x);
+    let mut bar = SpanBar { x: vec![0.0; x.len()], t: 0.0, h: 0.0 };
     let mut x_bars: Vec<Vec<f64>> = vec![Vec::new(); tableau.stages()];
     for i in (0..tableau.stages()).rev() {
-        let mut k = vec![0.0; field.dim()];
-        add_scaled(&mut k, h * tableau.b[i], a_next);
+        // ∂J/∂k_i / h.
+        let mut k = vec![0.0; x.len()];
+        add_scaled(&mut k, tableau.b[i], a_next);
         for (j, x_bar) in x_bars.iter().enumerate().skip(i + 1) {
-            add_scaled(&mut k, h * tableau.a(j, i), x_bar);
+            add_scaled(&mut k, tableau.a(j, i), x_bar);
         }
-        let (x_bar, _) = field.vjp(&stage_states[i], t + tableau.c[i] * h, &k, theta_bar);
-        add_scaled(&mut a, 1.0, &x_bar);
-        x_bars[i] = x_bar;
+        bar.h += dot(&k, &stages[i].k);
+        k.iter_mut().for_each(|k| *k *= h);
+        let weight = share * tableau.b[i];
+        let pull = rates.pull(&stages[i].x, t + tableau.c[i] * h, &k, h * weight, theta_bar);
+        bar.t += pull.t;
+        bar.h += tableau.c[i] * pull.t + weight * pull.cost;
+        add_scaled(&mut bar.x, 1.0, &pull.x);
+        x_bars[i] = pull.x;
     }
-    a
+    bar
 }
 
-/// The stage states `X_i` and the field values `k_i`, each `[stages][dim]`.
-fn stages(tableau: &Tableau, field: &Field<'_>, t: f64, h: f64, x: &[f64]) -> (Vec<Vec<f64>>, Vec<Vec<f64>>) {
-    let (mut states, mut values): (Vec<Vec<f64>>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+/// A stage: its state `X_i` and the values `k_i`, both `[dim]`, and `L_i` there.
+struct Stage {
+    x: Vec<f64>,
+    k: Vec<f64>,
+    cost: f64,
+}
+
+fn stages(tableau: &Tableau, rates: &Rates<'_>, t: f64, h: f64, x: &[f64]) -> Vec<Stage> {
+    let mut stages: Vec<Stage> = Vec::with_capacity(tableau.stages());
     for i in 0..tableau.stages() {
-        let mut state = x.to_vec();
-        for (j, k) in values.iter().enumerate() {
-            add_scaled(&mut state, h * tableau.a(i, j), k);
+        let mut x = x.to_vec();
+        for (j, stage) in stages.iter().enumerate() {
+            add_scaled(&mut x, h * tableau.a(i, j), &stage.k);
         }
-        values.push(field.eval(&state, t + tableau.c[i] * h));
-        states.push(state);
+        let (k, cost) = rates.eval(&x, t + tableau.c[i] * h);
+        stages.push(Stage { x, k, cost });
     }
-    (states, values)
+    stages
 }
 
 /// `y += s v`.
@@ -105,4 +145,9 @@ pub(super) fn add_scaled(y: &mut [f64], s: f64, v: &[f64]) {
     for (y, v) in y.iter_mut().zip(v) {
         *y += s * v;
     }
+}
+
+/// `⟨a, b⟩`.
+pub(super) fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
 }

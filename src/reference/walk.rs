@@ -2,11 +2,12 @@
 
 use ndarray::ArrayView1;
 
-use super::pair::{
-    Pair, PairStep, pair_contract, pair_output, pair_start, pair_start_vjp, pair_step, pair_step_reverse, pair_step_vjp,
-};
-use super::step::add_scaled;
-use super::{Field, step, step_reverse, step_vjp};
+use super::continuous::costate_step;
+use super::pair::{Pair, PairStep, pair_advance, pair_contract, pair_output, pair_start, pair_step_reverse};
+use super::pair_adjoint::{StepBar, pair_pull, start_pull};
+use super::rates::Rates;
+use super::step::{Span, add_scaled, increment, increment_vjp};
+use super::step_reverse;
 use crate::error::{Error, Result};
 use crate::solver::{Adjoint, Contraction, Method, PairScheme, Tableau, TimeGrid};
 
@@ -56,15 +57,15 @@ impl Scheme {
     }
 }
 
-/// A walk over the grid. Steps are numbered from 0; boundary n is the start of step n.
+/// A walk of one trajectory over the grid. Steps are numbered from 0; boundary n is the start of step n.
 pub(super) trait Walk {
     /// What is carried from step to step, and its cotangent.
     type State: Clone;
 
     fn start(&self, x0: &[f64]) -> Self::State;
 
-    /// Step n, and the contraction that may follow it.
-    fn advance(&self, n: usize, state: &mut Self::State);
+    /// Step n, and the contraction that may follow it; returns the running cost of the step.
+    fn advance(&self, n: usize, state: &mut Self::State) -> f64;
 
     /// Undoes step n as far as the method can.
     fn retreat(&self, n: usize, state: &mut Self::State);
@@ -77,10 +78,17 @@ pub(super) trait Walk {
     fn observe(&self, bar: &mut Self::State, jump: ArrayView1<'_, f64>);
 
     /// The adjoint of [`Self::advance`] at the state `start` of boundary n.
-    fn pull_back(&self, n: usize, start: &Self::State, bar: &mut Self::State, theta_bar: &mut [f64]);
+    fn pull_back(&self, n: usize, start: &Self::State, bar: &mut Self::State, theta_bar: &mut [f64]) -> StepBar;
 
-    /// The adjoint of [`Self::start`]: the cotangent of x0.
-    fn finish(&self, x0: &[f64], bar: Self::State, theta_bar: &mut [f64]) -> Vec<f64>;
+    /// Goes back over step n with a state that was not kept: finds the state at its start again, and turns `bar` into the
+    /// cotangent of that.
+    fn go_back(&self, n: usize, state: &mut Self::State, bar: &mut Self::State, theta_bar: &mut [f64]) -> StepBar {
+        self.retreat(n, state);
+        self.pull_back(n, state, bar, theta_bar)
+    }
+
+    /// The adjoint of [`Self::start`], had the solve started at boundary n from x: the cotangents of x and of the time.
+    fn gather(&self, n: usize, x: &[f64], bar: &Self::State, theta_bar: &mut [f64]) -> (Vec<f64>, f64);
 
     /// `max_i |state_i − start_i|` with the state that a solve from x0 starts with.
     fn drift(&self, x0: &[f64], state: &Self::State) -> f64;
@@ -88,14 +96,21 @@ pub(super) trait Walk {
 
 /// A Runge–Kutta method: the state is x.
 pub(super) struct Single<'a> {
-    pub(super) tableau: &'a Tableau,
-    pub(super) field: Field<'a>,
-    pub(super) times: &'a [f64],
+    tableau: &'a Tableau,
+    rates: Rates<'a>,
+    times: &'a [f64],
+    /// True if states that were not kept come with the continuous adjoint.
+    continuous: bool,
 }
 
 impl<'a> Single<'a> {
-    pub(super) fn new(method: Method, field: &Field<'a>, grid: &'a TimeGrid) -> Self {
-        Self { tableau: method.tableau(), field: *field, times: grid.times() }
+    pub(super) fn new(method: Method, rates: Rates<'a>, grid: &'a TimeGrid, continuous: bool) -> Self {
+        Self { tableau: method.tableau(), rates, times: grid.times(), continuous }
+    }
+
+    /// Start and length of step n.
+    fn step(&self, n: usize) -> (f64, f64) {
+        (self.times[n], self.times[n + 1] - self.times[n])
     }
 }
 
@@ -106,12 +121,15 @@ impl Walk for Single<'_> {
         x0.to_vec()
     }
 
-    fn advance(&self, n: usize, x: &mut Vec<f64>) {
-        *x = step(self.tableau, &self.field, self.times[n], self.times[n + 1] - self.times[n], x);
+    fn advance(&self, n: usize, x: &mut Vec<f64>) -> f64 {
+        let (t, h) = self.step(n);
+        let (up, cost) = increment(self.tableau, &self.rates, t, h, x);
+        add_scaled(x, 1.0, &up);
+        cost
     }
 
     fn retreat(&self, n: usize, x: &mut Vec<f64>) {
-        *x = step_reverse(self.tableau, &self.field, self.times[n + 1], self.times[n + 1] - self.times[n], x);
+        *x = step_reverse(self.tableau, self.rates.field(), self.times[n + 1], self.step(n).1, x);
     }
 
     fn output(&self, x: &Vec<f64>) -> Vec<f64> {
@@ -119,20 +137,31 @@ impl Walk for Single<'_> {
     }
 
     fn zero(&self) -> Vec<f64> {
-        vec![0.0; self.field.dim()]
+        vec![0.0; self.rates.field().dim()]
     }
 
     fn observe(&self, a: &mut Vec<f64>, jump: ArrayView1<'_, f64>) {
         a.iter_mut().zip(jump).for_each(|(a, jump)| *a += jump);
     }
 
-    fn pull_back(&self, n: usize, start: &Vec<f64>, a: &mut Vec<f64>, theta_bar: &mut [f64]) {
-        let (t, h) = (self.times[n], self.times[n + 1] - self.times[n]);
-        *a = step_vjp(self.tableau, &self.field, t, h, start, a, theta_bar);
+    fn pull_back(&self, n: usize, start: &Vec<f64>, a: &mut Vec<f64>, theta_bar: &mut [f64]) -> StepBar {
+        let (t, h) = self.step(n);
+        let bar = increment_vjp(self.tableau, &self.rates, Span { t, h, share: 1.0 }, start, a, theta_bar);
+        add_scaled(a, 1.0, &bar.x);
+        StepBar { t: bar.t, h: bar.h }
     }
 
-    fn finish(&self, _: &[f64], a: Vec<f64>, _: &mut [f64]) -> Vec<f64> {
-        a
+    fn go_back(&self, n: usize, x: &mut Vec<f64>, a: &mut Vec<f64>, theta_bar: &mut [f64]) -> StepBar {
+        if self.continuous {
+            costate_step(self.tableau, &self.rates, (self.times[n + 1], self.step(n).1), x, a, theta_bar);
+            return StepBar::default();
+        }
+        self.retreat(n, x);
+        self.pull_back(n, x, a, theta_bar)
+    }
+
+    fn gather(&self, _: usize, _: &[f64], a: &Vec<f64>, _: &mut [f64]) -> (Vec<f64>, f64) {
+        (a.clone(), 0.0)
     }
 
     fn drift(&self, x0: &[f64], x: &Vec<f64>) -> f64 {
@@ -142,20 +171,20 @@ impl Walk for Single<'_> {
 
 /// A method on a pair of states.
 pub(super) struct Double<'a> {
-    pub(super) scheme: PairScheme,
-    pub(super) contraction: Option<Contraction>,
-    pub(super) field: Field<'a>,
-    pub(super) times: &'a [f64],
+    scheme: PairScheme,
+    contraction: Option<Contraction>,
+    rates: Rates<'a>,
+    times: &'a [f64],
 }
 
 impl<'a> Double<'a> {
     pub(super) fn new(
         scheme: PairScheme,
         contraction: Option<Contraction>,
-        field: &Field<'a>,
+        rates: Rates<'a>,
         grid: &'a TimeGrid,
     ) -> Self {
-        Self { scheme, contraction, field: *field, times: grid.times() }
+        Self { scheme, contraction, rates, times: grid.times() }
     }
 
     fn step(&self, n: usize) -> PairStep {
@@ -172,19 +201,20 @@ impl Walk for Double<'_> {
     type State = Pair;
 
     fn start(&self, x0: &[f64]) -> Pair {
-        pair_start(&self.scheme, &self.field, self.times[0], x0)
+        pair_start(&self.scheme, self.rates.field(), self.times[0], x0)
     }
 
-    fn advance(&self, n: usize, pair: &mut Pair) {
-        pair_step(&self.scheme, &self.field, self.step(n), pair);
+    fn advance(&self, n: usize, pair: &mut Pair) -> f64 {
+        let cost = pair_advance(&self.scheme, &self.rates, self.step(n), pair);
         if let Some(contraction) = self.contraction(n) {
             pair_contract(contraction, pair);
         }
+        cost
     }
 
     /// A contraction is not undone: [`Scheme::resolve`] sees to it that there is none.
     fn retreat(&self, n: usize, pair: &mut Pair) {
-        pair_step_reverse(&self.scheme, &self.field, self.step(n), pair);
+        pair_step_reverse(&self.scheme, self.rates.field(), self.step(n), pair);
     }
 
     fn output(&self, pair: &Pair) -> Vec<f64> {
@@ -192,7 +222,7 @@ impl Walk for Double<'_> {
     }
 
     fn zero(&self) -> Pair {
-        Pair::doubled(&vec![0.0; self.field.dim()])
+        Pair::doubled(&vec![0.0; self.rates.field().dim()])
     }
 
     fn observe(&self, bar: &mut Pair, jump: ArrayView1<'_, f64>) {
@@ -202,15 +232,15 @@ impl Walk for Double<'_> {
         add_scaled(&mut bar.z, in_z, &jump);
     }
 
-    fn pull_back(&self, n: usize, start: &Pair, bar: &mut Pair, theta_bar: &mut [f64]) {
+    fn pull_back(&self, n: usize, start: &Pair, bar: &mut Pair, theta_bar: &mut [f64]) -> StepBar {
         if let Some(contraction) = self.contraction(n) {
             pair_contract(contraction, bar);
         }
-        pair_step_vjp(&self.scheme, &self.field, self.step(n), start, bar, theta_bar);
+        pair_pull(&self.scheme, &self.rates, self.step(n), start, bar, theta_bar)
     }
 
-    fn finish(&self, x0: &[f64], bar: Pair, theta_bar: &mut [f64]) -> Vec<f64> {
-        pair_start_vjp(&self.scheme, &self.field, self.times[0], x0, &bar, theta_bar)
+    fn gather(&self, n: usize, x: &[f64], bar: &Pair, theta_bar: &mut [f64]) -> (Vec<f64>, f64) {
+        start_pull(&self.scheme, self.rates.field(), self.times[n], x, bar, theta_bar)
     }
 
     fn drift(&self, x0: &[f64], pair: &Pair) -> f64 {
