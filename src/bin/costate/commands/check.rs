@@ -4,7 +4,7 @@ mod twin;
 
 use costate::io::read_parameters;
 use costate::solver::Contraction;
-use costate::{Adjoint, AdjointOptions, Error, Gpu, Gradient, Init, Mlp, NeuralOde, Parameters, Result, Warning};
+use costate::{Adjoint, AdjointOptions, Error, Gpu, Gradient, Init, Mlp, NeuralOde, Parameters, Result, Warning, Wrt};
 use ndarray::{Array2, Array3};
 use rand::SeedableRng;
 use rand_distr::{Distribution, Uniform};
@@ -124,7 +124,7 @@ fn draw(theta: Parameters, times: usize, args: &Check) -> Result<Sample> {
 /// The problem with one adjoint of its method. An automatic one is not asked for, since it would hide what it mends.
 fn with_adjoint(config: &Config, gpu: &Gpu, adjoint: Adjoint) -> Result<NeuralOde> {
     let options = config.solve.options_for(adjoint);
-    let builder = builder(config)?.adjoint(adjoint).adjoint_options(options).drift_is_error(false);
+    let builder = builder(config, Wrt::default())?.adjoint(adjoint).adjoint_options(options).drift_is_error(false);
     builder.build(gpu).map_err(|e| config.solve.keyed(e))
 }
 
@@ -250,7 +250,7 @@ impl Comparison<'_> {
         let AdjointOptions { log_words, .. } = self.config.solve.options_for(adjoint);
         let log_words = if adjoint == self.ode.adjoint() { self.config.solve.log_words_used() } else { log_words };
         let options = AdjointOptions { log_words, ..AdjointOptions::default() };
-        let builder = builder(self.config)?.adjoint(Adjoint::Stored).adjoint_options(options);
+        let builder = builder(self.config, Wrt::default())?.adjoint(Adjoint::Stored).adjoint_options(options);
         Ok(wide(&gradient(&builder.build(self.gpu)?, self.sample)?.theta))
     }
 
