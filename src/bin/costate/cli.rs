@@ -111,10 +111,10 @@ pub(crate) struct Gradient {
     #[arg(long, value_name = "C.npy")]
     pub(crate) cotangents: Option<PathBuf>,
     /// Weights >= 0 of the terms of the loss, [time, batch, dim]
-    #[arg(long, value_name = "W.npy", requires = "targets")]
+    #[arg(long, value_name = "W.npy", requires = "targets", conflicts_with = "cotangents")]
     pub(crate) observation_weights: Option<PathBuf>,
     /// What was observed, [time, batch, dim]: true, or a number that is not 0; targets elsewhere may be NaN
-    #[arg(long, value_name = "M.npy", requires = "targets")]
+    #[arg(long, value_name = "M.npy", requires = "targets", conflicts_with = "cotangents")]
     pub(crate) mask: Option<PathBuf>,
     /// What to differentiate by: theta x0 t0 t1 saves targets loss, instead of [gradient] wrt [default: theta,x0]
     #[arg(long, value_name = "NAME,...")]
