@@ -67,7 +67,13 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
         Kernel::Certificate => folded(&[shader!("common"), shader!("certificate")], &[Read, Read, Read, ReadWrite]),
         Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, Read, ReadWrite]),
-        Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
+        Kernel::Gather { missing: false } => {
+            folded(&[shader!("missing_none"), shader!("gather")], &[Read, ReadWrite, ReadWrite])
+        }
+        Kernel::Gather { missing: true } => {
+            let files = [shader!("common"), shader!("missing_noted"), shader!("gather")];
+            folded(&files, &[Read, ReadWrite, ReadWrite, ReadWrite])
+        }
         Kernel::Adam => folded(
             &[shader!("common"), shader!("summary"), shader!("optimizer"), shader!("adam")],
             &[ReadWrite, Read, Read, ReadWrite, ReadWrite],

@@ -127,7 +127,8 @@ fn kernels() -> Vec<Kernel> {
         Kernel::DriftPartials,
         Kernel::Adam,
         Kernel::Sgd,
-        Kernel::Gather,
+        Kernel::Gather { missing: false },
+        Kernel::Gather { missing: true },
     ];
     for kind in [LossKind::Mse, LossKind::Mae, LossKind::Huber, LossKind::Gaussian] {
         for weighted in [false, true] {
@@ -179,7 +180,7 @@ fn call_bytes(kernel: &Kernel) -> usize {
         Kernel::CostParameters => size_of::<WeightCall>(),
         Kernel::Certificate | Kernel::CertificateFixed(_) => size_of::<CertificateCall>(),
         Kernel::Adam | Kernel::Sgd => size_of::<OptimizerCall>(),
-        Kernel::Gather => size_of::<GatherCall>(),
+        Kernel::Gather { .. } => size_of::<GatherCall>(),
     }
 }
 

@@ -196,7 +196,10 @@ pub(crate) enum Kernel {
     DriftPartials,
     Adam,
     Sgd,
-    Gather,
+    Gather {
+        /// True if the data set has missing values.
+        missing: bool,
+    },
 }
 
 impl Kernel {
@@ -227,7 +230,7 @@ impl Kernel {
             Self::DriftPartials => "drift_partials",
             Self::Adam => "adam",
             Self::Sgd => "sgd",
-            Self::Gather => "gather",
+            Self::Gather { .. } => "gather",
         }
     }
 }
@@ -407,6 +410,8 @@ pub(crate) struct OptimizerCall {
     pub shrink: f32,
     /// Largest allowed norm of the gradient; infinity for none.
     pub clip: f32,
+    /// Values that shrink: the parameters of the field, not those of the loss.
+    pub shrinking: u32,
 }
 
 /// Numbers of `gather`.
