@@ -15,7 +15,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, Words};
+use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, WeightFetch, Words};
 use crate::solver::Adjoint;
 use step::{Part, StepText};
 
@@ -51,9 +51,14 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::CertificateFixed(words) => {
             fixed(*words, shader!("certificate_fixed"), &[ReadWrite, Read, Read, ReadWrite])
         }
-        Kernel::OuterProduct(workgroup) => {
-            let header = format!("const WORKGROUP: u32 = {workgroup}u;\n");
-            (vec![header, shader!("outer_product").into(), outer::outer_block()], vec![Read, Read, ReadWrite])
+        Kernel::OuterProduct(outer) => {
+            let header = format!("const WORKGROUP: u32 = {}u;\n", outer.workgroup);
+            let lanes = match outer.fetch {
+                WeightFetch::Uniform => shader!("outer_alone"),
+                WeightFetch::Broadcast8 => shader!("outer_together"),
+            };
+            let files = vec![header, shader!("outer_product").into(), lanes.into(), outer::outer_sums(*outer)];
+            (files, vec![Read, Read, ReadWrite])
         }
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),

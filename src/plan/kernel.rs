@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::outer::Outer;
 use crate::model::{Loss, Mlp, RunningCost};
 use crate::solver::Adjoint;
 
@@ -181,8 +182,7 @@ pub(crate) enum Kernel {
     FixedStart(Words),
     CertificateFixed(Words),
     PackWeights,
-    /// With its workgroup size: one subgroup on CPUs.
-    OuterProduct(u32),
+    OuterProduct(Outer),
     Accumulate,
     Reduce,
     LossPartials(LossKernel),
@@ -306,7 +306,7 @@ pub(crate) struct CountCall {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct OuterCall {
-    pub blocks: u32,
+    pub rectangles: u32,
     /// Distance between scratch units in groups of four rows.
     pub rows: u32,
     /// Groups of four rows in use.
