@@ -12,6 +12,8 @@ DEMO_FOLDER := runs/spiral
 MACHINE ?= local
 # Test files that also run on SwiftShader, whose compiler rewrites other expressions and whose subgroups are of 4.
 SWIFTSHADER_TESTS := kernels gradients exact contracting
+# Examples that fail if a number is not what it should be.
+EXAMPLES := seed
 # Mesa complains on every start where this is not set.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
@@ -22,6 +24,7 @@ setup:
 
 test: setup
 	$(CARGO) test --workspace
+	@for example in $(EXAMPLES); do $(CARGO) run --quiet --example $$example > /dev/null || exit; done
 
 # The tests take the adapter that `costate adapters` names. Loaders before 1.3.207 know the second variable only.
 test-swiftshader: setup

@@ -17,6 +17,6 @@ fn adam(
         let v = call.second_decay * second_moment[i] + (1.0 - call.second_decay) * (g * g);
         moment[i] = m;
         second_moment[i] = v;
-        theta[i] = theta[i] * call.shrink - call.rate * m / (sqrt(v) * call.correction + call.epsilon);
+        theta[i] = shrunk(i) - call.rate * m / (sqrt(v) * call.correction + call.epsilon);
     }
 }

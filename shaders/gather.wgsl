@@ -1,7 +1,7 @@
 // Draws a minibatch from the data set [series, times, dim] on the device: for each trajectory a series and a window of
 // `window` points. The first point becomes the initial state, the others the targets of the save times.
 // The draw is a counter-based hash of (seed, iteration, trajectory): no state, the same on every device.
-// Twin: src/train/draw.rs.
+// Companions: fold, missing_none or missing_noted. Twin: src/train/draw.rs.
 
 struct GatherCall {
     seed: u32,
@@ -49,7 +49,8 @@ fn gather(
             if (point == 0u) {
                 initial[c * call.stride + b] = value;
             } else {
-                observed[((point - 1u) * call.dim + c) * call.stride + b] = value;
+                let at = ((point - 1u) * call.dim + c) * call.stride + b;
+                observed[at] = noted(at, value);
             }
         }
     }

@@ -9,6 +9,8 @@ struct OptimizerCall {
     epsilon: f32,
     shrink: f32,
     clip: f32,
+    // Values that shrink: the parameters of the field, not those of the loss.
+    shrinking: u32,
 }
 
 var<immediate> call: OptimizerCall;
@@ -21,6 +23,11 @@ var<immediate> call: OptimizerCall;
 fn clip_factor() -> f32 {
     let norm = sqrt(summary[NORM]);
     return select(1.0, call.clip / norm, norm > call.clip);
+}
+
+/// Decoupled weight decay.
+fn shrunk(i: u32) -> f32 {
+    return theta[i] * select(1.0, call.shrink, i < call.shrinking);
 }
 
 /// An update is made unless the gradient is not finite, no trajectory was left, one failed on the way back, after it

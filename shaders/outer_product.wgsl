@@ -1,11 +1,12 @@
 // dJ/dtheta from scratch: dW[j, k] += sum over rows of delta[j, row] input[k, row], db[j] likewise with input 1.
-// Each invocation owns a square of 8 x 8 weights and a slice of the rows, and adds in ascending order; slices keep
-// partials of their own over all dispatches of a pass, so the order of all sums is fixed. No atomics.
-// In: scratch [units, rows] as groups of four rows, blocks (src/plan/layout.rs); in/out: partials [slices, P].
-// Companion: generated outer_block. Twin: the sums in Field::vjp, src/reference/field.rs.
+// A rectangle of weights and a slice of the rows belong to one invocation, or to the lanes of a subgroup together; sums are
+// added in ascending order, and slices keep partials of their own over all dispatches of a pass, so the order of all sums is
+// fixed. No atomics. Of a rectangle's two sides, deltas and inputs, one is called wide and one narrow.
+// In: scratch [units, rows] as groups of four rows, rectangles (src/plan/outer.rs); in/out: partials [slices, P].
+// Companions: outer_alone or outer_together, generated outer_sums. Twin: the sums in Field::vjp, src/reference/field.rs.
 
 struct OuterCall {
-    blocks: u32,
+    rectangles: u32,
     rows: u32,
     used: u32,
     slice: u32,
@@ -15,40 +16,43 @@ struct OuterCall {
 var<immediate> call: OuterCall;
 
 @group(0) @binding(0) var<storage, read> scratch: array<vec4<f32>>;
-@group(0) @binding(1) var<storage, read> blocks: array<u32>;
+@group(0) @binding(1) var<storage, read> rectangles: array<Rectangle>;
 @group(0) @binding(2) var<storage, read_write> partials: array<f32>;
 
-/// A square of weights.
-struct Block {
-    input_unit: u32,
-    delta_unit: u32,
-    columns: u32,
-    rows: u32,
+/// A rectangle of weights. Its place (w, n) is the weight at `weight + w wide_step + n narrow_step`, or where w or n is that
+/// of the bias, the bias at `bias` plus the other.
+struct Rectangle {
+    wide_unit: u32,
+    narrow_unit: u32,
+    wide: u32,
+    narrow: u32,
     weight: u32,
-    per_row: u32,
+    wide_step: u32,
+    narrow_step: u32,
     bias: u32,
-    bias_column: u32,
-    // First partial of the slice.
-    base: u32,
+    bias_wide: u32,
+    bias_narrow: u32,
 }
 
-fn add(block: Block, j: u32, k: u32, sum: f32) {
-    if (j < block.rows && k < block.columns) {
-        let at = select(block.weight + j * block.per_row + k, block.bias + j, k == block.bias_column);
-        partials[block.base + at] += sum;
+fn add(rectangle: Rectangle, w: u32, n: u32, sum: f32) {
+    if (w < rectangle.wide && n < rectangle.narrow) {
+        let weight = rectangle.weight + w * rectangle.wide_step + n * rectangle.narrow_step;
+        let bias = rectangle.bias + select(w, n, w == rectangle.bias_wide);
+        let at = select(weight, bias, w == rectangle.bias_wide || n == rectangle.bias_narrow);
+        partials[base + at] += sum;
     }
 }
 
+// First partial of the slice.
+var<private> base: u32;
+
 @compute @workgroup_size(WORKGROUP)
 fn outer_product(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let index = group.x * WORKGROUP + local;
-    // Spare invocations repeat the last block without rows: nothing leaves early, so no load is masked.
-    let at = min(index, call.blocks - 1u) * 8u;
-    let rows = select(0u, blocks[at + 3u], index < call.blocks);
-    let block = Block(
-        blocks[at], blocks[at + 1u], blocks[at + 2u], rows, blocks[at + 4u], blocks[at + 5u],
-        blocks[at + 6u], blocks[at + 7u], group.y * call.parameters,
-    );
+    let index = rectangle_of(group.x, local);
+    // Spare invocations repeat the last rectangle without places: nothing leaves early, so no load is masked.
+    var rectangle = rectangles[min(index, call.rectangles - 1u)];
+    rectangle.wide = select(0u, rectangle.wide, index < call.rectangles);
+    base = group.y * call.parameters;
     let start = group.y * call.slice;
-    outer_block(block, start, min(start + call.slice, call.used));
+    outer_sums(rectangle, lane_of(local), start, min(start + call.slice, call.used));
 }

@@ -13,6 +13,6 @@ fn sgd(
     if (i < call.count && usable()) {
         let v = call.decay * moment[i] + gradient[i] * clip_factor();
         moment[i] = v;
-        theta[i] = theta[i] * call.shrink - call.rate * v;
+        theta[i] = shrunk(i) - call.rate * v;
     }
 }

@@ -83,7 +83,8 @@ pub use problem::{
 };
 pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGradient, TimeGrid};
 
-/// Compiles the example of the README.
+/// Compiles the examples of the README and of the pages.
 #[cfg(doctest)]
 #[doc = include_str!("../README.md")]
+#[doc = include_str!("../docs/objectives.md")]
 pub struct ReadmeDoctests;

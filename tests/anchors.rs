@@ -124,9 +124,7 @@ fn a_failed_trajectory_has_an_infinite_certificate() {
     let targets = random3(1, 6, 2, 22);
     let healthy = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient");
     x0[[3, 0]] = 3e38;
-    let mut far = targets;
-    far[[0, 3, 0]] = -3e38;
-    let got = ode.loss_and_gradient(&theta, x0.view(), far.view()).expect("five trajectories are well");
+    let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("five trajectories are well");
     let [mut before, mut after] = [healthy, got].map(|g| g.reconstruction.expect("a certificate").per_trajectory);
     assert!(after[3].is_infinite(), "trajectory 3 has the certificate {}", after[3]);
     before.remove(3);

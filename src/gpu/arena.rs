@@ -7,7 +7,7 @@ use wgpu::{BufferDescriptor, BufferUsages};
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use crate::plan::{Binding, Kernel, MemoryPlan, Plan, Slot};
+use crate::plan::{Binding, Kernel, MemoryPlan, Plan, Slot, rectangles};
 
 /// Bind groups kept before the cache is emptied: a long stored run has one per window.
 const MAX_BIND_GROUPS: usize = 4096;
@@ -30,8 +30,8 @@ impl Arena {
         let arena = Self::new(gpu, &plan.memory)?;
         let (layout, field) = (&plan.shape.layout, &plan.spec.field);
         arena.upload(Slot::PackTable, &layout.pack_table(field))?;
-        if plan.memory.bytes(Slot::Blocks) > 0 {
-            arena.upload(Slot::Blocks, &layout.gradient_blocks(field))?;
+        if plan.memory.bytes(Slot::Rectangles) > 0 {
+            arena.upload(Slot::Rectangles, &rectangles(layout, field, plan.shape.lane.into()))?;
         }
         if plan.spec.grid.is_dense() {
             arena.upload(Slot::DenseTable, &plan.dense_table())?;

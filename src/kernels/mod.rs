@@ -15,7 +15,7 @@ mod step;
 #[cfg(test)]
 mod tests;
 
-use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, Words};
+use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, WeightFetch, Words};
 use crate::solver::Adjoint;
 use step::{Part, StepText};
 
@@ -51,9 +51,14 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::CertificateFixed(words) => {
             fixed(*words, shader!("certificate_fixed"), &[ReadWrite, Read, Read, ReadWrite])
         }
-        Kernel::OuterProduct(workgroup) => {
-            let header = format!("const WORKGROUP: u32 = {workgroup}u;\n");
-            (vec![header, shader!("outer_product").into(), outer::outer_block()], vec![Read, Read, ReadWrite])
+        Kernel::OuterProduct(outer) => {
+            let header = format!("const WORKGROUP: u32 = {}u;\n", outer.workgroup);
+            let lanes = match outer.fetch {
+                WeightFetch::Uniform => shader!("outer_alone"),
+                WeightFetch::Broadcast8 => shader!("outer_together"),
+            };
+            let files = vec![header, shader!("outer_product").into(), lanes.into(), outer::outer_sums(*outer)];
+            (files, vec![Read, Read, ReadWrite])
         }
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
@@ -67,7 +72,13 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
         Kernel::Certificate => folded(&[shader!("common"), shader!("certificate")], &[Read, Read, Read, ReadWrite]),
         Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, Read, ReadWrite]),
-        Kernel::Gather => folded(&[shader!("gather")], &[Read, ReadWrite, ReadWrite]),
+        Kernel::Gather { missing: false } => {
+            folded(&[shader!("missing_none"), shader!("gather")], &[Read, ReadWrite, ReadWrite])
+        }
+        Kernel::Gather { missing: true } => {
+            let files = [shader!("common"), shader!("missing_noted"), shader!("gather")];
+            folded(&files, &[Read, ReadWrite, ReadWrite, ReadWrite])
+        }
         Kernel::Adam => folded(
             &[shader!("common"), shader!("summary"), shader!("optimizer"), shader!("adam")],
             &[ReadWrite, Read, Read, ReadWrite, ReadWrite],

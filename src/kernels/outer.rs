@@ -2,35 +2,45 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::GRADIENT_BLOCK;
+use crate::plan::{OUTER_LANES, Outer, WeightFetch};
 
-/// Generates `outer_block`, which adds rows `start .. end` (groups of four) of one square of weights.
-pub(super) fn outer_block() -> String {
-    let n = GRADIENT_BLOCK;
-    let mut text = String::from("fn outer_block(block: Block, start: u32, end: u32) {\n");
-    for j in 0..n {
-        for k in 0..n {
-            let _ = writeln!(text, "    var s{j}_{k} = 0.0;");
+/// Generates `outer_sums`, which adds rows `start .. end` (groups of four) to one rectangle of weights, or to a lane's part
+/// of it. Where lanes share the narrow side, lane l loads its units l, l + 8, …, and the others get them by broadcast.
+pub(super) fn outer_sums(outer: Outer) -> String {
+    let (wide, narrow) = (outer.lane_wide(), outer.narrow());
+    let together = outer.fetch == WeightFetch::Broadcast8;
+    let lanes = if together { OUTER_LANES } else { 1 };
+    let mut text = String::from("fn outer_sums(rectangle: Rectangle, lane: u32, start: u32, end: u32) {\n");
+    for w in 0..wide {
+        for n in 0..narrow {
+            let _ = writeln!(text, "    var s{w}_{n} = 0.0;");
         }
     }
-    for (name, unit) in [("d", "delta_unit"), ("v", "input_unit")] {
-        let _ = writeln!(text, "    let {name} = block.{unit} * call.rows;");
-    }
+    let _ = writeln!(text, "    let w = (rectangle.wide_unit + {wide}u * lane) * call.rows;");
+    let _ = writeln!(text, "    let n = (rectangle.narrow_unit + lane) * call.rows;");
     text.push_str("    for (var row = start; row < end; row++) {\n");
-    for (name, base) in [("d", "d"), ("v", "v")] {
-        for i in 0..n {
-            let _ = writeln!(text, "        let {name}{i} = scratch[{base} + {i}u * call.rows + row];");
-        }
+    for w in 0..wide {
+        let _ = writeln!(text, "        let w{w} = scratch[w + {w}u * call.rows + row];");
     }
-    for j in 0..n {
-        for k in 0..n {
-            let _ = writeln!(text, "        s{j}_{k} += dot(d{j}, v{k});");
+    for load in 0..narrow / lanes {
+        let _ = writeln!(text, "        let n{load} = scratch[n + {}u * call.rows + row];", load * lanes);
+    }
+    for n in 0..narrow {
+        let value = if together {
+            let _ = writeln!(text, "        let v{n} = subgroupBroadcast(n{}, {}u);", n / lanes, n % lanes);
+            format!("v{n}")
+        } else {
+            format!("n{n}")
+        };
+        for w in 0..wide {
+            let _ = writeln!(text, "        s{w}_{n} += dot(w{w}, {value});");
         }
     }
     text.push_str("    }\n");
-    for j in 0..n {
-        for k in 0..n {
-            let _ = writeln!(text, "    add(block, {j}u, {k}u, s{j}_{k});");
+    let _ = writeln!(text, "    let first = {wide}u * lane;");
+    for w in 0..wide {
+        for n in 0..narrow {
+            let _ = writeln!(text, "    add(rectangle, first + {w}u, {n}u, s{w}_{n});");
         }
     }
     text.push_str("}\n");

@@ -115,8 +115,8 @@ fn kernels() -> Vec<Kernel> {
         Kernel::CertificateFixed(Words::One),
         Kernel::CertificateFixed(Words::Two),
         Kernel::PackWeights,
-        Kernel::OuterProduct(8),
-        Kernel::OuterProduct(64),
+        Kernel::OuterProduct(VECTOR.into()),
+        Kernel::OuterProduct(SCALAR.into()),
         Kernel::Accumulate,
         Kernel::Reduce,
         Kernel::LossFinish,
@@ -127,7 +127,8 @@ fn kernels() -> Vec<Kernel> {
         Kernel::DriftPartials,
         Kernel::Adam,
         Kernel::Sgd,
-        Kernel::Gather,
+        Kernel::Gather { missing: false },
+        Kernel::Gather { missing: true },
     ];
     for kind in [LossKind::Mse, LossKind::Mae, LossKind::Huber, LossKind::Gaussian] {
         for weighted in [false, true] {
@@ -179,7 +180,7 @@ fn call_bytes(kernel: &Kernel) -> usize {
         Kernel::CostParameters => size_of::<WeightCall>(),
         Kernel::Certificate | Kernel::CertificateFixed(_) => size_of::<CertificateCall>(),
         Kernel::Adam | Kernel::Sgd => size_of::<OptimizerCall>(),
-        Kernel::Gather => size_of::<GatherCall>(),
+        Kernel::Gather { .. } => size_of::<GatherCall>(),
     }
 }
 
@@ -230,7 +231,7 @@ fn every_kernel_is_valid() {
         assert_eq!(entries, [kernel.name()], "{}: entry points", case(kernel));
         let groups = module.entry_points[0].workgroup_size;
         let workgroup = match kernel {
-            Kernel::OuterProduct(workgroup) => *workgroup,
+            Kernel::OuterProduct(outer) => outer.workgroup,
             kernel if lane(kernel).is_some() => lane(kernel).map_or(0, |l| l.workgroup),
             Kernel::LossFinish => 1,
             // src/plan/fold.rs counts groups of 64 for these.
@@ -244,7 +245,10 @@ fn every_kernel_is_valid() {
 #[test]
 fn only_broadcasts_need_subgroups() {
     for kernel in kernels() {
-        let fetch = lane(&kernel).map(|l| l.fetch);
+        let fetch = match &kernel {
+            Kernel::OuterProduct(outer) => Some(outer.fetch),
+            other => lane(other).map(|l| l.fetch),
+        };
         let broadcasts = fetch == Some(WeightFetch::Broadcast8);
         let (_, module) = parsed(&kernel);
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);

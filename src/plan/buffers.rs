@@ -52,8 +52,8 @@ pub enum Slot {
     Anchors,
     /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
     Scratch,
-    /// Squares of weights for `outer_product`.
-    Blocks,
+    /// Rectangles of weights for `outer_product`.
+    Rectangles,
     /// Parameter-gradient partials, `[slices, P]`.
     Partials,
     /// Partials of earlier dispatches, `[slices, P]`; with the stored and checkpointed adjoints only if there are so many

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::outer::Outer;
 use crate::model::{Loss, Mlp, RunningCost};
 use crate::solver::Adjoint;
 
@@ -181,8 +182,7 @@ pub(crate) enum Kernel {
     FixedStart(Words),
     CertificateFixed(Words),
     PackWeights,
-    /// With its workgroup size: one subgroup on CPUs.
-    OuterProduct(u32),
+    OuterProduct(Outer),
     Accumulate,
     Reduce,
     LossPartials(LossKernel),
@@ -196,7 +196,10 @@ pub(crate) enum Kernel {
     DriftPartials,
     Adam,
     Sgd,
-    Gather,
+    Gather {
+        /// True if the data set has missing values.
+        missing: bool,
+    },
 }
 
 impl Kernel {
@@ -227,7 +230,7 @@ impl Kernel {
             Self::DriftPartials => "drift_partials",
             Self::Adam => "adam",
             Self::Sgd => "sgd",
-            Self::Gather => "gather",
+            Self::Gather { .. } => "gather",
         }
     }
 }
@@ -303,7 +306,7 @@ pub(crate) struct CountCall {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct OuterCall {
-    pub blocks: u32,
+    pub rectangles: u32,
     /// Distance between scratch units in groups of four rows.
     pub rows: u32,
     /// Groups of four rows in use.
@@ -407,6 +410,8 @@ pub(crate) struct OptimizerCall {
     pub shrink: f32,
     /// Largest allowed norm of the gradient; infinity for none.
     pub clip: f32,
+    /// Values that shrink: the parameters of the field, not those of the loss.
+    pub shrinking: u32,
 }
 
 /// Numbers of `gather`.

@@ -1,7 +1,9 @@
 //! How the lane kernel family is specialised for a field and a device, and what one step of it costs.
 
 use super::caps::{Caps, DeviceKind};
-use super::kernel::{Lane, PairKernel, StepKernel, Terms, WeightFetch};
+use super::kernel::{Lane, Terms, WeightFetch};
+#[cfg(test)]
+use super::kernel::{PairKernel, StepKernel};
 use super::layout::{FieldLayout, Packed};
 use super::shape::Spec;
 use crate::model::Mlp;
@@ -49,11 +51,13 @@ fn looped(count: u64, body: u64) -> u64 {
 
 impl Trips {
     /// Trips of the kernels of a Runge–Kutta method.
+    #[cfg(test)]
     pub(crate) fn single(layout: &FieldLayout, kernel: &StepKernel) -> Self {
         Counts::new(layout, &kernel.field, kernel.terms, kernel.stages.into(), kernel.lane).single(kernel.adjoint)
     }
 
     /// Trips of the kernels of a pair; a step is an update.
+    #[cfg(test)]
     pub(crate) fn pair(layout: &FieldLayout, kernel: &PairKernel) -> Self {
         Counts::new(layout, &kernel.field, kernel.terms, kernel.stages.into(), kernel.lane).pair()
     }

@@ -1,4 +1,4 @@
-//! Where things lie inside the buffers that the field's shape decides: packed weights, scratch units, gradient blocks.
+//! Where things lie inside the buffers that the field's shape decides: packed weights, scratch units.
 
 use crate::model::{Activation, Mlp};
 
@@ -10,8 +10,6 @@ const WIDE: usize = 128;
 pub(crate) const BLOCK: usize = 64;
 /// Marks a packed value that no parameter fills.
 pub(crate) const NO_PARAMETER: u32 = u32::MAX;
-/// Side of the square of weights whose gradient one invocation of `outer_product` accumulates.
-pub(crate) const GRADIENT_BLOCK: usize = 8;
 
 /// A matrix of packed weights: `rows` rows of `stride` values, zero where padded.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -71,8 +69,6 @@ pub(crate) struct FieldLayout {
     pub layers: Vec<LayerLayout>,
     /// Length of the packed weights in values.
     pub packed: usize,
-    /// Number of [`Self::gradient_blocks`].
-    pub blocks: usize,
     /// Scratch units (rows of activations and deltas) per evaluation, with the slack that block reads may touch.
     pub units: usize,
 }
@@ -95,9 +91,7 @@ impl FieldLayout {
             });
             unit = delta_unit + layer.n_out;
         }
-        let squares = |n: usize| n.div_ceil(GRADIENT_BLOCK);
-        let blocks = field.layers().iter().map(|l| squares(l.n_out) * squares(l.n_in + 1)).sum();
-        Self { layers, packed, blocks, units: unit + BLOCK }
+        Self { layers, packed, units: unit + BLOCK }
     }
 
     /// For every packed value the index of its parameter, or [`NO_PARAMETER`].
@@ -120,33 +114,6 @@ impl FieldLayout {
             }
         }
         table
-    }
-
-    /// The squares of weights of `outer_product`, eight words each:
-    /// input unit, delta unit, columns, rows, index of the first weight, weights per row, index of the first bias,
-    /// column of the bias within the square (or 8 where the square has none).
-    pub(crate) fn gradient_blocks(&self, field: &Mlp) -> Vec<[u32; 8]> {
-        let mut blocks = Vec::new();
-        let word = |i: usize| u32::try_from(i).unwrap_or(u32::MAX);
-        for (layout, layer) in self.layers.iter().zip(field.layers()) {
-            for j in (0..layer.n_out).step_by(GRADIENT_BLOCK) {
-                for k in (0..=layer.n_in).step_by(GRADIENT_BLOCK) {
-                    let columns = (layer.n_in + 1 - k).min(GRADIENT_BLOCK);
-                    let has_bias = k + columns == layer.n_in + 1;
-                    blocks.push([
-                        word(layout.input_unit + k),
-                        word(layout.delta_unit + j),
-                        word(columns),
-                        word((layer.n_out - j).min(GRADIENT_BLOCK)),
-                        word(layer.weight + j * layer.n_in + k),
-                        word(layer.n_in),
-                        word(layer.bias + j),
-                        word(if has_bias { columns - 1 } else { GRADIENT_BLOCK }),
-                    ]);
-                }
-            }
-        }
-        blocks
     }
 }
 
@@ -173,27 +140,6 @@ mod tests {
                 let biases = &seen[layer.bias..layer.bias + layer.n_out];
                 assert!(biases.iter().all(|&c| c == 1), "layer {l}: biases {biases:?}");
             }
-        }
-    }
-
-    #[test]
-    fn gradient_blocks_cover_every_parameter_once() {
-        for (dim, hidden, time) in [(2, vec![5, 9], false), (3, vec![], true), (8, vec![16, 7], true)] {
-            let mlp = field(dim, &hidden, time);
-            let mut seen = vec![0; mlp.parameter_count()];
-            for [_, _, columns, rows, weight, per_row, bias, bias_column] in
-                FieldLayout::new(&mlp).gradient_blocks(&mlp)
-            {
-                for j in 0..rows {
-                    for k in 0..columns {
-                        let p = if k == bias_column { bias + j } else { weight + j * per_row + k };
-                        seen[p as usize] += 1;
-                    }
-                }
-            }
-            assert!(seen.iter().all(|&c| c == 1), "parameters hit {seen:?} times");
-            let layout = FieldLayout::new(&mlp);
-            assert_eq!(layout.blocks, layout.gradient_blocks(&mlp).len(), "the count is that of the blocks");
         }
     }
 }

@@ -4,6 +4,7 @@ use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::dense::{Interpolation, TIME_PARTS};
 use super::kernel::Words;
+use super::outer::Rectangle;
 use super::reduce::{PARTIAL_RUN, sums_sizes};
 use super::schedule::schedule_bytes;
 use super::shape::{Shape, Spec, Unit, limit};
@@ -53,7 +54,7 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     memory.add(Slot::Adjoint, shape.adjoint_values() + shape.adjoint_extra());
     memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
     if spec.wrt.theta {
-        memory.add(Slot::Blocks, 8 * shape.layout.blocks as u64);
+        memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64);
         memory.add(Slot::Partials, shape.slices() * parameters);
         // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
         if block.is_some() || !adjoint.keeps_states() {

@@ -12,6 +12,7 @@ mod lane;
 mod layout;
 mod loss;
 mod memory;
+mod outer;
 mod pair;
 mod passes;
 mod program;
@@ -34,7 +35,8 @@ pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;
-pub(crate) use layout::{BLOCK, FieldLayout, GRADIENT_BLOCK, LayerLayout, Packed};
+pub(crate) use layout::{BLOCK, FieldLayout, LayerLayout, Packed};
+pub(crate) use outer::{OUTER_LANES, Outer, rectangles};
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;
 pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use super::buffers::Slot;
 use super::kernel::{FIRST, Kernel, LAST, OuterCall, StepCall, StepKernel, Terms};
+use super::outer::Outer;
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
 use super::shape::Shape;
@@ -201,20 +202,20 @@ impl Plan {
         if used == 0 || !self.spec.wrt.theta {
             return Ok(());
         }
-        let blocks = self.shape.layout.blocks as u64;
+        let outer = Outer::from(self.shape.lane);
+        let rectangles = self.shape.rectangles;
         let call = OuterCall {
-            blocks: word(blocks, "gradient blocks")?,
+            rectangles,
             rows: self.shape.rows / 4,
             used: word(used / 4, "scratch rows")?,
             slice: self.shape.slice_quads(),
             parameters: self.shape.parameters,
         };
         let slices = (used / 4).div_ceil(u64::from(call.slice));
-        let group = u64::from(self.shape.lane.workgroup);
-        let groups = [word(blocks.div_ceil(group), "gradient blocks")?, word(slices, "slices")?];
-        let bindings = vec![Slot::Scratch.into(), Slot::Blocks.into(), Slot::Partials.into()];
+        let groups = [word(outer.groups(rectangles.into()), "rectangles")?, word(slices, "slices")?];
+        let bindings = vec![Slot::Scratch.into(), Slot::Rectangles.into(), Slot::Partials.into()];
         let flops = used * self.spec.field.flops();
-        program.dispatch(Kernel::OuterProduct(self.shape.lane.workgroup), bindings, groups, &call, flops);
+        program.dispatch(Kernel::OuterProduct(outer), bindings, groups, &call, flops);
         Ok(())
     }
 

@@ -7,6 +7,7 @@ use super::keep::Keeping;
 use super::kernel::{Lane, Terms, Words};
 use super::lane::{self, STRIDE, Trips};
 use super::layout::FieldLayout;
+use super::outer::rectangles;
 use super::schedule::{MAX_STAGES, WINDOW, check_times};
 use super::track::Track;
 use super::word;
@@ -136,6 +137,8 @@ impl Spec {
 pub(crate) struct Shape {
     pub lane: Lane,
     pub layout: FieldLayout,
+    /// Rectangles of weights for dJ/dθ.
+    pub rectangles: u32,
     pub stages: u32,
     pub dim: u64,
     pub batch: u32,
@@ -242,6 +245,7 @@ impl Shape {
             // All of them, however few the steps need; a binding may not be empty.
             log_words: spec.options.log_words.unwrap_or(DEFAULT_LOG_WORDS).max(1).into(),
             lane,
+            rectangles: word(rectangles(&layout, field, lane.into()).len() as u64, "rectangles")?,
             stages,
             dim,
             batch: word(spec.batch as u64, "trajectories")?,

@@ -151,11 +151,21 @@ impl TrainPlan {
             window: word(window as u64, "points")?,
             in_order: u32::from(self.in_order()),
         };
-        let bindings = [Slot::Data, Slot::Initial, Slot::Targets].map(Binding::from).to_vec();
+        let mut bindings = [Slot::Data, Slot::Initial, Slot::Targets].map(Binding::from).to_vec();
+        let missing = self.pass.spec.weighted;
+        if missing {
+            bindings.push(Slot::Weighting.into());
+        }
         let mut program = Program::default();
         let points = u64::from(shape.batch) * window as u64;
         word(points, "points of a minibatch")?;
-        program.dispatch(Kernel::Gather, bindings, fold(points, 64, &self.caps)?, &call, points * shape.dim);
+        program.dispatch(
+            Kernel::Gather { missing },
+            bindings,
+            fold(points, 64, &self.caps)?,
+            &call,
+            points * shape.dim,
+        );
         Ok(program)
     }
 

@@ -21,6 +21,7 @@ use crate::solver::{Adjoint, Method, RANGE, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub use builder::NeuralOdeBuilder;
 pub use observations::Observations;
+pub(crate) use observations::check_loss;
 use observations::check_shape;
 pub(crate) use outcome::read_status;
 pub use outcome::{Cost, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};

@@ -83,7 +83,7 @@ impl<'a> Observations<'a> {
             }
         }
         self.check_targets()?;
-        self.check_log_scale(loss, expected[2])
+        check_loss(loss, self.log_scale, expected[2])
     }
 
     fn check_targets(&self) -> Result<()> {
@@ -102,28 +102,6 @@ impl<'a> Observations<'a> {
             }
         }
         Ok(())
-    }
-
-    fn check_log_scale(&self, loss: Loss, dim: usize) -> Result<()> {
-        let wanted = loss.parameter_count(dim);
-        if self.log_scale.len() != wanted {
-            let remedy = match (wanted, self.log_scale.is_empty()) {
-                (0, _) => "leave them out, or use the loss gaussian_nll",
-                (_, true) => "give ln σ of every component with the observations",
-                _ => "give one ln σ per component",
-            };
-            let problem = [self.log_scale.len()];
-            return Err(Error::shape("log scales of the loss", &problem, format!("[{wanted}] for {loss}"), remedy));
-        }
-        // Written so that NaN is refused.
-        match self.log_scale.iter().position(|s| !(s.abs() <= LOG_SCALE_LIMIT)) {
-            Some(c) => Err(Error::invalid(
-                format!("log scale of component {c}"),
-                self.log_scale[c].to_string(),
-                format!("use ln σ between −{LOG_SCALE_LIMIT} and {LOG_SCALE_LIMIT}: standardise the data"),
-            )),
-            None => Ok(()),
-        }
     }
 
     /// Largest magnitude of a target that is seen.
@@ -187,4 +165,34 @@ pub(super) fn check_shape(what: &str, found: &[usize], expected: [usize; 3]) -> 
     }
     let remedy = "give one value per save time, trajectory and component";
     Err(Error::shape(what, found, format!("[time, batch, dim] = {expected:?}"), remedy))
+}
+
+/// Refuses log scales that do not fit the loss of a state of `dim` components.
+pub(crate) fn check_loss(loss: Loss, log_scale: &[f32], dim: usize) -> Result<()> {
+    if let Loss::Huber { delta } = loss {
+        Loss::huber(delta)?;
+    }
+    let wanted = loss.parameter_count(dim);
+    if log_scale.len() != wanted {
+        let remedy = match (wanted, log_scale.is_empty()) {
+            (0, _) => "leave them out, or use the loss gaussian_nll",
+            (_, true) => "give ln σ of every component with the observations",
+            _ => "give one ln σ per component",
+        };
+        return Err(Error::shape(
+            "log scales of the loss",
+            &[log_scale.len()],
+            format!("[{wanted}] for {loss}"),
+            remedy,
+        ));
+    }
+    // Written so that NaN is refused.
+    match log_scale.iter().position(|s| !(s.abs() <= LOG_SCALE_LIMIT)) {
+        Some(c) => Err(Error::invalid(
+            format!("log scale of component {c}"),
+            log_scale[c].to_string(),
+            format!("use ln σ between −{LOG_SCALE_LIMIT} and {LOG_SCALE_LIMIT}: standardise the data"),
+        )),
+        None => Ok(()),
+    }
 }

@@ -23,8 +23,8 @@ pub enum TrajectoryStatus {
         /// Time at the end of the step.
         time: f64,
     },
-    /// The state was finite, but at the end of this step further than 1e15 from its target: the sum of squares over the
-    /// batch would overflow.
+    /// The state was finite, but at the end of this step, where it is observed, beyond 1e15: the sum of squares over the batch
+    /// would overflow.
     LossOverflow {
         /// Number of the step, from 0.
         step: usize,

@@ -6,10 +6,14 @@ use crate::error::{Error, Result};
 use crate::problem::check_finite;
 
 /// Observed series of one system: values `[series, time, dim]` at common times.
+///
+/// Series that were observed at times of their own share the union of those times, with values missing where a series was
+/// not looked at.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataSet {
     times: Vec<f64>,
     values: Array3<f32>,
+    missing: bool,
 }
 
 impl DataSet {
@@ -19,6 +23,17 @@ impl DataSet {
     /// [`Error::Shape`] if the number of times does not fit, [`Error::Invalid`] for fewer than two times, times out of
     /// order or no series, [`Error::NonFiniteData`] for NaN and infinities.
     pub fn new(times: &[f64], values: ArrayView3<'_, f32>) -> Result<Self> {
+        check_finite("data", &values)?;
+        Self::with_missing(times, values)
+    }
+
+    /// The same with missing values, which are NaN. They take no part in the loss. The first point of every series must be
+    /// whole, since a solve starts there; training on windows starts anywhere, so then nothing may be missing but in points
+    /// that no window starts with.
+    ///
+    /// # Errors
+    /// As [`Self::new`]; infinities, and series without a first point, are refused.
+    pub fn with_missing(times: &[f64], values: ArrayView3<'_, f32>) -> Result<Self> {
         if values.shape()[1] != times.len() {
             return Err(Error::shape(
                 "data",
@@ -41,8 +56,28 @@ impl DataSet {
                 "give finite, strictly rising times",
             ));
         }
-        check_finite("data", &values)?;
-        Ok(Self { times: times.to_vec(), values: values.as_standard_layout().into_owned() })
+        if let Some((index, value)) =
+            values.indexed_iter().find(|((_, i, _), v)| v.is_infinite() || (*i == 0 && v.is_nan()))
+        {
+            let index = format!("{index:?}");
+            return Err(Error::NonFiniteData { what: "data".into(), value: f64::from(*value), index });
+        }
+        let missing = values.iter().any(|v| v.is_nan());
+        Ok(Self { times: times.to_vec(), values: values.as_standard_layout().into_owned(), missing })
+    }
+
+    /// True if values are missing.
+    #[must_use]
+    pub fn has_missing(&self) -> bool {
+        self.missing
+    }
+
+    /// The first point among `starts`, `[series, time]`, of which a value is missing.
+    pub(super) fn missing_start(&self, starts: usize) -> Option<[usize; 2]> {
+        let bad = |((series, time, _), v): ((usize, usize, usize), &f32)| {
+            (time < starts && v.is_nan()).then_some([series, time])
+        };
+        self.values.indexed_iter().find_map(bad)
     }
 
     /// The common times.

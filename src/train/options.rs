@@ -1,7 +1,9 @@
 //! What a training run is told.
 
 use crate::error::{Error, Result};
+use crate::model::{Loss, RunningCost};
 use crate::plan::{Kernel, OptimizerCall};
+use crate::problem::check_loss;
 use crate::solver::{Adjoint, AdjointOptions, Method};
 
 /// The rule that updates the parameters.
@@ -88,6 +90,14 @@ pub struct TrainOptions {
     pub adjoint_options: AdjointOptions,
     /// Steps between data points.
     pub steps: Steps,
+    /// The loss of an observation.
+    pub loss: Loss,
+    /// `ln σ` of every component at the start, for [`Loss::GaussianNll`]; otherwise empty.
+    pub log_scale: Vec<f32>,
+    /// True to learn it along with θ.
+    pub learn_log_scale: bool,
+    /// The running cost, added to the loss.
+    pub running_cost: Option<RunningCost>,
 }
 
 impl Default for TrainOptions {
@@ -106,13 +116,22 @@ impl Default for TrainOptions {
             adjoint: Adjoint::default(),
             adjoint_options: AdjointOptions::default(),
             steps: Steps::PerInterval(1),
+            loss: Loss::default(),
+            log_scale: Vec::new(),
+            learn_log_scale: false,
+            running_cost: None,
         }
     }
 }
 
 impl TrainOptions {
-    /// Refuses numbers that make no sense.
-    pub(super) fn check(&self) -> Result<()> {
+    /// Refuses what makes no sense with a state of `dim` components.
+    pub(super) fn check(&self, dim: usize) -> Result<()> {
+        check_loss(self.loss, &self.log_scale, dim)?;
+        if self.learn_log_scale && self.log_scale.is_empty() {
+            let remedy = "leave it out, or use the loss gaussian_nll";
+            return Err(Error::invalid("learning of the log scales", format!("with the loss {}", self.loss), remedy));
+        }
         let positive = |name: &str, value: f64| {
             if value.is_finite() && value > 0.0 {
                 Ok(())
@@ -187,12 +206,14 @@ impl TrainOptions {
         }
     }
 
-    /// The numbers of an update: bias corrections in f64, rounded once.
+    /// The numbers of an update of `count` values, of which the first `shrinking` have weight decay: bias corrections in f64,
+    /// rounded once.
     #[expect(clippy::cast_possible_truncation, reason = "rounded once for the device")]
-    pub(super) fn update(&self, iteration: u64, parameters: u32) -> OptimizerCall {
+    pub(super) fn update(&self, iteration: u64, [count, shrinking]: [u32; 2]) -> OptimizerCall {
         let rate = self.rate(iteration);
         let common = OptimizerCall {
-            count: parameters,
+            count,
+            shrinking,
             rate: rate as f32,
             shrink: (1.0 - rate * self.weight_decay) as f32,
             clip: self.clip_norm.map_or(f32::INFINITY, |c| c as f32),

@@ -1,16 +1,20 @@
 //! The training loop: the host only schedules, everything stays on the device.
 
 use std::collections::VecDeque;
+use std::sync::Arc;
 
 use super::data::DataSet;
 use super::options::{Steps, TrainOptions};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
-use crate::model::Parameters;
+use crate::model::{Parameters, Wrt};
 use crate::plan::{
     Arithmetic, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, Wish, summary,
 };
-use crate::problem::{TrajectoryStatus, Warning, check_finite, fuse_if_exact, may_fuse, read_status};
+use crate::problem::{
+    TrajectoryStatus, Warning, check_finite, check_reference, device_reference, fuse_if_exact, may_fuse, read_status,
+    reference_of,
+};
 use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
@@ -23,8 +27,10 @@ const REPORTED: u64 = HISTORY / 4;
 pub struct Record {
     /// Number of the iteration, from 0.
     pub iteration: u64,
-    /// Mean squared error of the minibatch; NaN if no trajectory took part.
+    /// Loss of the observations of the minibatch, by default the mean squared error; NaN if no trajectory took part.
     pub loss: f32,
+    /// Mean running cost; 0 if there is none.
+    pub cost: f32,
     /// Trajectories that took part; the others met a non-finite value.
     pub trajectories: u32,
     /// Trajectories among those that met a non-finite value on the way back. They had already added to the gradient, so
@@ -83,6 +89,8 @@ pub struct Trainer {
     widened: bool,
     /// First iteration whose walk back has its own kernel, if the fused one was given up.
     unfused: u64,
+    /// Cost of a unit of ‖θ‖².
+    parameters_cost: f32,
     gpu: Gpu,
 }
 
@@ -100,9 +108,9 @@ impl Trainer {
     /// [`Error::Invalid`] for options that make no sense or do not fit the data, [`Error::LimitExceeded`] if the run
     /// does not fit the device, and device errors.
     pub fn new(gpu: &Gpu, theta: &Parameters, data: &DataSet, options: TrainOptions) -> Result<Self> {
-        options.check()?;
         check_finite("parameter vector", &ndarray::aview1(theta.as_slice()))?;
         let field = theta.field();
+        options.check(field.dim())?;
         let [series, times, dim] = data.values().dim().into();
         if dim != field.dim() {
             return Err(Error::shape(
@@ -118,6 +126,11 @@ impl Trainer {
         options.adjoint_options.check(options.method, adjoint, grid.steps())?;
         let mut spec =
             Spec::gradient(field.clone(), options.method, grid, adjoint, options.adjoint_options, options.batch);
+        spec.loss = options.loss;
+        spec.weighted = data.has_missing();
+        spec.cost = options.running_cost.clone().map(Arc::new);
+        spec.wrt = Wrt { loss: options.learn_log_scale, ..Wrt::default() };
+        check_objective(&spec, data, window)?;
         if let Arithmetic::Fixed { fraction_bits, .. } = &mut spec.arithmetic {
             let largest = data.values().iter().fold(0.0_f32, |m, v| m.max(v.abs()));
             match options.adjoint_options.fraction_bits_for(largest) {
@@ -140,7 +153,15 @@ impl Trainer {
         fuse_if_exact(gpu, &mut plan.pass)?;
         plan.replan(|_| ())?;
         let arena = Arena::for_plan(gpu, &plan.pass)?;
-        arena.upload(Slot::Theta, theta.as_slice())?;
+        let grid = &plan.pass.spec.grid;
+        #[expect(clippy::cast_possible_truncation, reason = "reported as f32")]
+        let parameters_cost =
+            plan.pass.spec.cost.as_ref().map_or(0.0, |c| c.parameters_weight() * (grid.t1() - grid.t0())) as f32;
+        let parameters: Vec<f32> = theta.as_slice().iter().chain(&options.log_scale).copied().collect();
+        arena.upload(Slot::Theta, &parameters)?;
+        if let Some(reference) = plan.pass.spec.cost.as_deref().and_then(reference_of) {
+            arena.upload(Slot::Reference, &device_reference(reference, &plan.pass.shape))?;
+        }
         let values: Vec<f32> = data.values().iter().copied().collect();
         arena.upload(Slot::Data, &values)?;
         Ok(Self {
@@ -153,6 +174,7 @@ impl Trainer {
             arrived: Vec::new(),
             widened: false,
             unfused: 0,
+            parameters_cost,
             gpu: gpu.clone(),
         })
     }
@@ -167,7 +189,7 @@ impl Trainer {
             let count = RECORDED.min(end - self.iteration).min(self.reported + REPORTED - self.iteration);
             let ends = (self.iteration..self.iteration + count)
                 .map(|number| {
-                    let update = self.options.update(number, self.plan.pass.shape.parameters);
+                    let update = self.options.update(number, [self.plan.learnt(), self.plan.pass.shape.parameters]);
                     Ok([self.plan.gather(number)?, self.plan.update(Iteration { number, update })?])
                 })
                 .collect::<Result<Vec<[Program; 2]>>>()?;
@@ -215,6 +237,18 @@ impl Trainer {
     pub fn parameters(&self) -> Result<Parameters> {
         let values = read(&self.arena, Slot::Theta, u64::from(self.plan.pass.shape.parameters))?;
         Parameters::from_flat(&self.plan.pass.spec.field, values)
+    }
+
+    /// `ln σ` of every component after everything submitted so far, for [`Loss::GaussianNll`](crate::Loss); waits for it.
+    ///
+    /// # Errors
+    /// As [`Self::parameters`].
+    pub fn log_scale(&self) -> Result<Vec<f32>> {
+        let shape = &self.plan.pass.shape;
+        let mut values: Vec<f32> = read(&self.arena, Slot::Theta, u64::from(shape.parameters + shape.loss_parameters))?;
+        let scales = values.split_off(shape.parameters as usize);
+        check_finite("log scale", &ndarray::aview1(&scales))?;
+        Ok(scales)
     }
 
     /// Iterations submitted so far.
@@ -291,6 +325,7 @@ impl Trainer {
                 iteration,
                 // Without a trajectory there is no mean.
                 loss: if trajectories == 0 { f32::NAN } else { record[summary::LOSS] },
+                cost: record[summary::COST] + self.parameters_cost * record[summary::THETA as usize],
                 trajectories,
                 reverse_failed: trajectories.saturating_sub(survived),
                 drift_max: record[summary::DRIFT as usize],
@@ -346,6 +381,29 @@ fn training_adjoint(options: &TrainOptions) -> Result<Adjoint> {
     let adjoint = options.adjoint.resolve(options.method)?;
     let automatic = options.adjoint == Adjoint::Auto;
     Ok(if automatic && adjoint == Adjoint::Reversible { Adjoint::Checkpointed } else { adjoint })
+}
+
+/// Refuses a running cost or missing values that do not go with windows of `window` points.
+fn check_objective(spec: &Spec, data: &DataSet, window: usize) -> Result<()> {
+    let times = data.times().len();
+    if let Some([series, time]) = data.missing_start(times - window + 1) {
+        return Err(Error::invalid(
+            "data",
+            format!("a value of series {series} is missing at point {time}, where a window may start"),
+            "use whole series (window 0), whose first points are whole",
+        ));
+    }
+    let Some(cost) = &spec.cost else { return Ok(()) };
+    check_reference(cost, &spec.grid, spec.field.dim())?;
+    let Some(reference) = reference_of(cost) else { return Ok(()) };
+    let problem = if !reference.is_shared() {
+        "one for each trajectory, but trajectories are drawn anew"
+    } else if window < times {
+        "one in time, but windows start at different times"
+    } else {
+        return Ok(());
+    };
+    Err(Error::invalid("reference", problem, "use one reference for all, and whole series (window 0)"))
 }
 
 /// The grid of one sample: from its first point through all others.

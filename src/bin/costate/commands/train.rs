@@ -189,6 +189,7 @@ impl Run {
                 (Some(step), _) => Steps::Step(step),
                 (None, steps) => Steps::PerInterval(steps.unwrap_or(1)),
             },
+            ..TrainOptions::default()
         })
     }
 

@@ -223,7 +223,10 @@ fn thin(records: &[Record]) -> Vec<(u64, f32)> {
 
 fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
     write_atomically(path, |out| {
-        writeln!(out, "iteration,loss,gradient_norm,trajectories,reverse_failed,drift_max,drift_mean,copy_difference")?;
+        writeln!(
+            out,
+            "iteration,loss,gradient_norm,trajectories,reverse_failed,drift_max,drift_mean,copy_difference,cost"
+        )?;
         for r in records {
             let Record {
                 iteration,
@@ -234,10 +237,11 @@ fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
                 drift_max,
                 drift_mean,
                 copy_difference,
+                cost,
             } = r;
             writeln!(
                 out,
-                "{iteration},{loss},{gradient_norm},{trajectories},{reverse_failed},{drift_max},{drift_mean},{copy_difference}"
+                "{iteration},{loss},{gradient_norm},{trajectories},{reverse_failed},{drift_max},{drift_mean},{copy_difference},{cost}"
             )?;
         }
         Ok(())

@@ -1,0 +1,287 @@
+//! Does the device compute every term of the objective and every gradient of it, for every solver and adjoint?
+//!
+//! Running costs, losses with weights and masks, gradients with respect to θ, x0, times, targets and the loss are held
+//! against the f64 twin, which tests/reference_objectives holds against finite differences and closed forms. Blind to
+//! errors that both share, and to single-precision sensitivity of long solves (tests/exact.rs).
+
+mod common;
+
+use common::{field, gpu, parameters, random2, random3, relative, relative_max, to_f64};
+use costate::reference::{self, Field, Scheme, Seed};
+use costate::{
+    Activation, Adjoint, AdjointOptions, Gradient, Loss, Method, Mlp, NeuralOde, Observations, Parameters, Reference,
+    RunningCost, TimeGrid, Wrt,
+};
+use ndarray::{Array2, Array3};
+
+/// Relative tolerance of gradients: single precision over some tens of steps.
+const TOLERANCE: f64 = 2e-5;
+
+/// A problem with everything.
+struct Problem {
+    theta: Parameters,
+    grid: TimeGrid,
+    x0: Array2<f32>,
+    targets: Array3<f32>,
+    weights: Array3<f32>,
+    mask: Array3<bool>,
+    log_scale: Vec<f32>,
+    loss: Loss,
+    cost: Option<RunningCost>,
+    wrt: Wrt,
+}
+
+impl Problem {
+    fn new(field: &Mlp, grid: TimeGrid, batch: usize, loss: Loss, cost: Option<RunningCost>) -> Self {
+        let (times, dim) = (grid.observations(), field.dim());
+        Self {
+            theta: parameters(field, 3),
+            x0: random2(batch, dim, 4),
+            targets: random3(times, batch, dim, 5),
+            weights: random3(times, batch, dim, 6).mapv(|v| 1.0 + 0.9 * v),
+            mask: random3(times, batch, dim, 7).mapv(|v| v > -0.5),
+            log_scale: (0..loss.parameter_count(dim)).map(|c| 0.3 - 0.4 * c as f32).collect(),
+            grid,
+            loss,
+            cost,
+            wrt: Wrt::all(loss),
+        }
+    }
+
+    fn observations(&self) -> Observations<'_> {
+        Observations::new(self.targets.view())
+            .weights(self.weights.view())
+            .mask(self.mask.view())
+            .log_scale(&self.log_scale)
+    }
+
+    fn ode(&self, method: Method, adjoint: Adjoint) -> NeuralOde {
+        let mut builder = NeuralOde::builder(self.theta.field().clone(), self.grid.clone())
+            .method(method)
+            .adjoint(adjoint)
+            .loss(self.loss)
+            .gradients(self.wrt);
+        if let Some(cost) = &self.cost {
+            builder = builder.running_cost(cost.clone());
+        }
+        builder.build(gpu()).unwrap_or_else(|e| panic!("{method}, {adjoint}: {e}"))
+    }
+
+    fn device(&self, method: Method, adjoint: Adjoint) -> Gradient {
+        let gradient = self.ode(method, adjoint).loss_and_gradient(&self.theta, self.x0.view(), self.observations());
+        gradient.unwrap_or_else(|e| panic!("{method}, {adjoint}: {e}"))
+    }
+
+    fn twin(&self, method: Method, adjoint: Adjoint) -> reference::Gradient {
+        let values: Vec<f64> = self.theta.as_slice().iter().map(|v| f64::from(*v)).collect();
+        let field = Field::new(self.theta.field(), &values).expect("matching parameters");
+        let (targets, weights) = (to_f64(&self.targets), to_f64(&self.weights));
+        let log_scale: Vec<f64> = self.log_scale.iter().map(|v| f64::from(*v)).collect();
+        let seed = Seed::Observations(reference::Observations {
+            loss: self.loss,
+            targets: targets.view(),
+            weights: Some(weights.view()),
+            mask: Some(self.mask.view()),
+            log_scale: &log_scale,
+        });
+        let steps = self.grid.steps();
+        let scheme = Scheme { method, contraction: AdjointOptions::default().contraction(method, adjoint, steps) };
+        let (x0, cost) = (to_f64(&self.x0), self.cost.as_ref());
+        reference::gradient_with_cost(scheme, adjoint, &field, &self.grid, x0.view(), seed, cost)
+            .expect("a valid problem")
+    }
+
+    fn check(&self, method: Method, adjoint: Adjoint) {
+        let (found, wanted) = (self.device(method, adjoint), self.twin(method, adjoint));
+        let case = format!("{method}, {adjoint}, {}", self.loss);
+        assert_eq!(found.report.ok(), self.x0.nrows(), "{case}: trajectories");
+        let mut errors = vec![
+            ("theta", relative(&found.theta, &wanted.theta)),
+            ("x0", relative(&found.x0, &wanted.x0)),
+            (
+                "targets",
+                relative(found.targets.as_ref().expect("asked for"), wanted.targets.as_ref().expect("targets")),
+            ),
+        ];
+        let loss = f64::from(found.loss.expect("targets"));
+        let wanted_loss = wanted.loss.expect("targets");
+        errors.push(("loss", (loss - wanted_loss).abs() / wanted_loss.abs()));
+        if let (Some(cost), Some(paid)) = (&found.cost, &wanted.cost) {
+            let paid_by_device: Vec<f32> = cost.per_trajectory.iter().map(|c| *c as f32).collect();
+            errors.push(("cost", relative_max(&paid_by_device, paid)));
+            let mean = paid.iter().sum::<f64>() / paid.len() as f64;
+            errors.push(("mean cost", (cost.total - mean).abs() / mean.abs()));
+        }
+        let (times, wanted_times) = (found.times.as_ref().expect("asked for"), wanted.times(&self.grid));
+        // Relative to the largest: parts of opposite sign cancel in a single one.
+        let all = |t: &costate::TimeGradient| -> Vec<f64> { [t.t0, t.t1].into_iter().chain(t.saves.clone()).collect() };
+        let all_found: Vec<f32> = all(times).iter().map(|t| *t as f32).collect();
+        errors.push(("times", relative_max(&all_found, &all(&wanted_times))));
+        if self.wrt.loss {
+            errors.push(("log scale", relative(found.log_scale.as_ref().expect("asked for"), &wanted.log_scale)));
+        }
+        let bad: Vec<_> = errors.iter().filter(|(_, e)| e.is_nan() || *e > TOLERANCE).collect();
+        assert!(bad.is_empty(), "{case}: {bad:?} of {errors:?}, times {times:?} and {wanted_times:?}");
+    }
+}
+
+fn reference(batch: usize, dim: usize) -> Reference {
+    let times = [-1.1, -0.5, 0.0, 0.3, 0.9, 1.6];
+    let values = random3(times.len(), batch, dim, 9);
+    Reference::new(&times, values.view()).expect("a valid reference")
+}
+
+fn whole_cost(batch: usize, dim: usize) -> RunningCost {
+    let cost = RunningCost::new().kinetic(0.3).and_then(|c| c.reference(0.7, reference(batch, dim)));
+    cost.and_then(|c| c.jacobian(0.2, 11)).and_then(|c| c.parameters(0.01)).expect("valid weights")
+}
+
+/// Times with save times at t0 and between, and a rest after the last.
+fn grid() -> TimeGrid {
+    TimeGrid::with_steps(0.1, &[0.1, 0.4, 1.0], 1.3, 4).expect("a valid grid")
+}
+
+fn adjoints(method: Method) -> Vec<Adjoint> {
+    let mut adjoints = method.adjoints().to_vec();
+    if method.pair().is_none() {
+        adjoints.push(Adjoint::Continuous);
+    }
+    adjoints
+}
+
+#[test]
+fn everything_at_once_for_every_adjoint() {
+    let field = field(2, &[5, 4], Activation::Tanh, true);
+    let problem = Problem::new(&field, grid(), 70, Loss::GaussianNll, Some(whole_cost(1, 2)));
+    for method in [Method::Rk4, Method::BlanesMoan4] {
+        for adjoint in adjoints(method) {
+            problem.check(method, adjoint);
+        }
+    }
+}
+
+/// Stages, drifts, blends and swaps, each with running cost and clock of its own; a reference for each trajectory.
+#[test]
+fn everything_at_once_for_every_method() {
+    let field = field(2, &[3], Activation::Tanh, true);
+    let grid = TimeGrid::with_steps(0.1, &[0.3, 0.8], 0.8, 5).expect("a valid grid");
+    let problem = Problem::new(&field, grid, 5, Loss::huber(0.5).expect("a valid delta"), Some(whole_cost(5, 2)));
+    let foster = |base, coupling| Method::mccallum_foster(base, coupling).expect("a valid method");
+    let fosters = [foster(Method::Euler, 1.0), foster(Method::Heun, 0.9)];
+    for method in Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR).chain(fosters) {
+        problem.check(method, Adjoint::Stored);
+    }
+    // Where the way back differs from the stored one: drifts kept, drifts undone, drifts walked again.
+    for adjoint in [Adjoint::Checkpointed, Adjoint::Reversible] {
+        problem.check(Method::Alf, adjoint);
+        problem.check(fosters[1], adjoint);
+    }
+}
+
+#[test]
+fn every_loss_alone_and_backward_in_time() {
+    let field = field(3, &[6], Activation::Gelu, false);
+    let grid = TimeGrid::with_steps(1.0, &[1.0, 0.2, -0.4], -0.4, 6).expect("a valid grid");
+    for loss in [Loss::Mse, Loss::Mae, Loss::huber(0.3).expect("a valid delta"), Loss::GaussianNll] {
+        let mut problem = Problem::new(&field, grid.clone(), 9, loss, None);
+        problem.check(Method::Heun, Adjoint::Stored);
+        problem.cost = Some(whole_cost(1, 3));
+        problem.check(Method::Strang, Adjoint::Exact);
+    }
+}
+
+#[test]
+fn every_activation_has_a_curvature() {
+    for activation in Activation::ALL {
+        // A field of rectified outputs is zero for most parameters.
+        let output = if activation == Activation::Relu { Activation::Identity } else { activation };
+        let field = Mlp::builder(2).hidden(&[7, 5], activation).output_activation(output).time_input(true).build();
+        let cost = RunningCost::new().jacobian(1.0, 5).expect("a valid weight");
+        let problem = Problem::new(&field.expect("a valid field"), grid(), 3, Loss::Mse, Some(cost));
+        problem.check(Method::Euler, Adjoint::Stored);
+    }
+}
+
+/// Wide layers take their inputs block by block, tangents too.
+#[test]
+fn wide_layers_have_tangents_and_a_time() {
+    let field = field(2, &[140], Activation::Tanh, true);
+    let grid = TimeGrid::with_steps(0.0, &[0.5], 0.5, 3).expect("a valid grid");
+    let cost = RunningCost::new().jacobian(0.3, 5).and_then(|c| c.kinetic(0.2)).expect("valid weights");
+    Problem::new(&field, grid, 3, Loss::Mse, Some(cost)).check(Method::Midpoint, Adjoint::Backsolve);
+}
+
+#[test]
+fn save_times_between_steps() {
+    let field = field(2, &[5], Activation::Tanh, true);
+    for (t0, t1, sign) in [(0.0, 1.5, 1.0), (0.0, -1.0, -1.0)] {
+        let mut save_at = [0.0, 0.07, 0.11, 0.2, 0.55, 0.9].map(|t| sign * t).to_vec();
+        save_at.push(t1);
+        let grid = TimeGrid::dense_with_steps(t0, &save_at, t1, 12).expect("a valid grid");
+        let problem = Problem::new(&field, grid, 6, Loss::Mse, Some(whole_cost(1, 2)));
+        for (method, adjoint) in [
+            (Method::Rk4, Adjoint::Stored),
+            (Method::Rk4, Adjoint::Checkpointed),
+            (Method::Dopri5, Adjoint::Backsolve),
+            (Method::BlanesMoan4, Adjoint::Exact),
+            (Method::Alf, Adjoint::Reversible),
+        ] {
+            problem.check(method, adjoint);
+            let values: Vec<f64> = problem.theta.as_slice().iter().map(|v| f64::from(*v)).collect();
+            let twin = Field::new(problem.theta.field(), &values).expect("matching parameters");
+            let steps = problem.grid.steps();
+            let contraction = AdjointOptions::default().contraction(method, adjoint, steps);
+            let scheme = Scheme { method, contraction };
+            let wanted = reference::solve(scheme, &twin, &problem.grid, to_f64(&problem.x0).view()).expect("a solve");
+            let found = problem.ode(method, adjoint).solve(&problem.theta, problem.x0.view()).expect("a solve");
+            let error = relative_max(&found.states, &wanted);
+            assert!(error < 2e-6, "{method}, {adjoint}: states between steps are off by {error}");
+            let cost = found.cost.expect("a running cost");
+            let field_cost = problem.cost.as_ref().expect("a running cost");
+            let x0 = to_f64(&problem.x0);
+            let paid = reference::running_cost(scheme, &twin, &problem.grid, x0.view(), field_cost).expect("a cost");
+            let mean = paid.iter().sum::<f64>() / paid.len() as f64;
+            assert!(
+                (cost.total - mean).abs() < 2e-5 * mean.abs(),
+                "{method}: cost {} of a solve, not {mean}",
+                cost.total
+            );
+        }
+    }
+}
+
+/// Cotangents of one's own: the costs of the trajectories are summed.
+#[test]
+fn vector_jacobian_products_sum_the_costs() {
+    let field = field(2, &[5], Activation::Tanh, true);
+    for grid in [grid(), TimeGrid::dense_with_steps(0.1, &[0.33, 0.9], 1.3, 8).expect("a valid grid")] {
+        let mut problem = Problem::new(&field, grid, 6, Loss::Mse, Some(whole_cost(1, 2)));
+        problem.wrt = Wrt { targets: false, ..problem.wrt };
+        for (method, adjoint) in [(Method::Rk4, Adjoint::Backsolve), (Method::BlanesMoan4, Adjoint::Exact)] {
+            let ode = problem.ode(method, adjoint);
+            let found = ode.vjp(&problem.theta, problem.x0.view(), problem.targets.view()).expect("a product");
+            let values: Vec<f64> = problem.theta.as_slice().iter().map(|v| f64::from(*v)).collect();
+            let twin = Field::new(problem.theta.field(), &values).expect("matching parameters");
+            let contraction = AdjointOptions::default().contraction(method, adjoint, problem.grid.steps());
+            let (x0, cotangents) = (to_f64(&problem.x0), to_f64(&problem.targets));
+            let seed = Seed::Cotangents(cotangents.view());
+            let (scheme, cost) = (Scheme { method, contraction }, problem.cost.as_ref());
+            let wanted = reference::gradient_with_cost(scheme, adjoint, &twin, &problem.grid, x0.view(), seed, cost)
+                .expect("a product");
+            let (times, wanted_times) = (found.times.expect("asked for"), wanted.times(&problem.grid));
+            let paid: f64 = wanted.cost.expect("a cost").iter().sum();
+            for (what, error) in [
+                ("theta", relative(&found.theta, &wanted.theta)),
+                ("x0", relative(&found.x0, &wanted.x0)),
+                ("t1", (times.t1 - wanted_times.t1).abs() / wanted_times.t1.abs()),
+                ("cost", (found.cost.expect("a cost").total - paid).abs() / paid),
+            ] {
+                assert!(
+                    error < TOLERANCE,
+                    "{method}, {adjoint}, dense {}: {what} is off by {error}",
+                    problem.grid.is_dense()
+                );
+            }
+        }
+    }
+}
