@@ -28,7 +28,7 @@ fn write(folder: &Folder, name: &str, array: &impl WriteNpyExt) {
 }
 
 /// A reference on `times` for all trajectories.
-fn write_reference(folder: &Folder, times: &[f64], dim: usize) {
+pub(crate) fn write_reference(folder: &Folder, times: &[f64], dim: usize) {
     let mut npz = NpzWriter::new(std::fs::File::create(folder.path("ref.npz")).unwrap());
     npz.add_array("times", &Array1::from(times.to_vec())).unwrap();
     npz.add_array("values", &Array2::<f64>::from_shape_fn((times.len(), dim), |(i, c)| times[i] + c as f64)).unwrap();

@@ -122,6 +122,11 @@ impl Loss {
         })
     }
 
+    /// True if training learns ln σ too.
+    pub(crate) fn learns_scale(&self) -> bool {
+        self.learn_scale == Some(true)
+    }
+
     pub(super) fn check(&self, state: usize, training: bool) -> Result<()> {
         let loss = self.loss_checked()?;
         let only = |key: &str, needed: LossKind, name: &str| {
