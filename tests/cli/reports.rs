@@ -86,7 +86,7 @@ fn a_check_covers_the_whole_objective() {
     const NLL: &str = "[loss]\nkind = \"gaussian_nll\"\nlog_scale = [0.2, -0.3]\n";
     const COST: &str = "[cost]\nkinetic = 0.3\njacobian = 0.2\nparameters = 1e-2\nreference = { file = \"ref.npz\" }\n";
     let folder = Folder::new();
-    crate::objectives::write_reference(&folder, &[0.0, 0.1, 0.4], 2);
+    objectives::write_reference(&folder, &[0.0, 0.1, 0.4], 2);
     for (method, adjoint, lines, sections) in [
         ("rk4", "checkpointed", "save_at = [0.13, 0.4]\ndense = true\n", format!("{NLL}{COST}")),
         (
@@ -129,7 +129,7 @@ fn a_check_covers_the_whole_objective() {
     assert!(value("continuous vs its f64 dJ/dθ") < 1e-4, "{lines:?}");
     assert!(!lines.iter().any(|(check, _)| check.contains("cost") || check.contains("saves")), "none here: {lines:?}");
 
-    crate::objectives::write_reference(&folder, &[0.0, 0.3], 2);
+    objectives::write_reference(&folder, &[0.0, 0.3], 2);
     folder.file("run.toml", &format!("{EULER}{COST}"));
     folder.run(CHECK).failed(2, &["reference", "0 to 0.3", "t1 = 0.4"]);
 }

@@ -200,7 +200,7 @@ fn a_training_learns_by_any_loss_and_cost() {
 #[test]
 fn objectives_that_do_not_go_with_a_training_are_refused() {
     let folder = folder();
-    crate::objectives::write_reference(&folder, &[0.0, 2.0], 2);
+    objectives::write_reference(&folder, &[0.0, 2.0], 2);
     let before = folder.entries();
     let reference = "[cost]\nreference = { file = \"ref.npz\" }";
     for (section, words) in [

@@ -80,8 +80,8 @@ pub(super) struct Parts {
 impl Parts {
     /// That of the device.
     pub(super) fn of_device(gradient: &costate::Gradient, grid: &TimeGrid) -> Self {
-        let targets = gradient.targets.as_ref().map_or(Vec::new(), |t| wide(t));
-        let log_scale = gradient.log_scale.as_ref().map_or(Vec::new(), |s| wide(s));
+        let targets = gradient.targets.as_ref().map_or(Vec::new(), wide);
+        let log_scale = gradient.log_scale.as_ref().map_or(Vec::new(), wide);
         Self {
             theta: wide(&gradient.theta),
             x0: wide(&gradient.x0),

@@ -68,14 +68,11 @@ impl Slopes {
 
 fn slopes(twin: &Twin<'_>, argument: Argument, rng: &mut impl Rng) -> Result<Directions> {
     let how = differences(twin, argument);
-    let along = |directions: Vec<Vec<f64>>, step: f64, rule: &Rule, at: &dyn Fn(&[f64]) -> Result<f64>| {
-        Directions::new(directions, step, rule, at)
-    };
     match argument {
         Argument::Theta | Argument::X0 | Argument::Targets | Argument::LogScale => {
             let directions = random(rng, twin.point.get(argument).len(), how.tries);
             let states = twin.states()?;
-            along(directions, how.step, &CENTRAL, &|change| {
+            Directions::new(directions, how.step, &CENTRAL, &|change| {
                 let moved = twin.point.moved(argument, change);
                 match argument {
                     Argument::Theta | Argument::X0 => twin.objective(&moved, &twin.grid),
@@ -90,14 +87,14 @@ fn slopes(twin: &Twin<'_>, argument: Argument, rng: &mut impl Rng) -> Result<Dir
             let dense = twin.grid.is_dense();
             let outward = if first { -twin.forward() } else { twin.forward() };
             let (rule, sign) = if dense { (&FORWARD, outward) } else { (&CENTRAL, 1.0) };
-            along(vec![vec![sign]], how.step * twin.gap(), rule, &|change| {
+            Directions::new(vec![vec![sign]], how.step * twin.gap(), rule, &|change| {
                 let ends = if first { [change[0], 0.0] } else { [0.0, change[0]] };
                 twin.objective(&twin.point, &twin.shifted(ends, &[])?)
             })
         }
         Argument::Saves | Argument::Times => {
             let directions = random(rng, free_saves(&twin.grid).len(), how.tries);
-            along(directions, how.step * twin.gap(), &CENTRAL, &|change| {
+            Directions::new(directions, how.step * twin.gap(), &CENTRAL, &|change| {
                 twin.objective(&twin.point, &twin.shifted([0.0; 2], change)?)
             })
         }
