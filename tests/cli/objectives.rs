@@ -71,6 +71,11 @@ fn gradients_are_written_as_asked_for() {
     let saves = tensor(&path, "save_times");
     assert_eq!(report["times"]["saves"].as_array().unwrap().len(), 2, "{report}");
     assert!((saves[[1]] - tensor(&path, "t1")[[0]]).abs() < 1e-9, "the save time at t1 is t1");
+    let whole: Vec<_> = ["t1", "save_times", "targets"].iter().map(|name| (*name, tensor(&path, name))).collect();
+    folder.run(&format!("{GRADIENT} --targets y.npy --wrt t1,saves,targets")).succeeded();
+    for (name, want) in whole {
+        assert_eq!(tensor(&path, name), want, "{name} does not depend on what else is asked for");
+    }
     let text = folder.run(&format!("{GRADIENT} --targets y.npy --wrt t1")).succeeded().stdout;
     for word in ["loss", "cost", "objective", "dJ/dt1"] {
         assert!(text.contains(word), "'{word}' should be in {text}");
