@@ -116,7 +116,11 @@ impl Problem {
         // Relative to the largest: parts of opposite sign cancel in a single one.
         let all = |t: &costate::TimeGradient| -> Vec<f64> { [t.t0, t.t1].into_iter().chain(t.saves.clone()).collect() };
         let all_found: Vec<f32> = all(times).iter().map(|t| *t as f32).collect();
-        errors.push(("times", relative_max(&all_found, &all(&wanted_times))));
+        // The Hamiltonian at save times and t0 is that of the reconstructed states on the device, of the known ones in the
+        // twin: the same only where the reconstruction does not drift.
+        if adjoint != Adjoint::Continuous || method.tableau().reversal_order >= 5 && method.order() >= 4 {
+            errors.push(("times", relative_max(&all_found, &all(&wanted_times))));
+        }
         if self.wrt.loss {
             errors.push(("log scale", relative(found.log_scale.as_ref().expect("asked for"), &wanted.log_scale)));
         }
@@ -169,12 +173,9 @@ fn everything_at_once_for_every_method() {
     let foster = |base, coupling| Method::mccallum_foster(base, coupling).expect("a valid method");
     let fosters = [foster(Method::Euler, 1.0), foster(Method::Heun, 0.9)];
     for method in Method::RUNGE_KUTTA.into_iter().chain(Method::PAIR).chain(fosters) {
-        problem.check(method, Adjoint::Stored);
-    }
-    // Where the way back differs from the stored one: drifts kept, drifts undone, drifts walked again.
-    for adjoint in [Adjoint::Checkpointed, Adjoint::Reversible] {
-        problem.check(Method::Alf, adjoint);
-        problem.check(fosters[1], adjoint);
+        for adjoint in adjoints(method) {
+            problem.check(method, adjoint);
+        }
     }
 }
 
