@@ -128,7 +128,8 @@ impl NeuralOde {
         self.adjoint
     }
 
-    /// Every byte that a gradient of `batch` trajectories keeps on the device, without allocating any.
+    /// Every byte that a gradient of `batch` trajectories keeps on the device, without allocating any. Observations with
+    /// weights or a mask take as much once more as their targets.
     ///
     /// # Errors
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
