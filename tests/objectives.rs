@@ -4,6 +4,8 @@
 //! against the f64 twin, which tests/reference_objectives holds against finite differences and closed forms. Blind to
 //! errors that both share, and to single-precision sensitivity of long solves (tests/exact.rs).
 
+#![expect(clippy::cast_possible_truncation, reason = "f64 held against what the device has in f32")]
+
 mod common;
 
 use common::{checked_gpu, field, gpu, parameters, random2, random3, relative, relative_max, to_f64};

@@ -138,7 +138,7 @@ impl NeuralOde {
     }
 
     /// The ways to the gradient of `batch` trajectories that are exact, and what each takes; the cheapest in evaluations of
-    /// the field first. A budget ([`AdjointOptions::memory`]) takes the first that fits. Only one where the adjoint or its
+    /// the field first. A budget ([`AdjointOptions::memory`](crate::AdjointOptions::memory)) takes the first that fits. Only one where the adjoint or its
     /// anchors were given. Nothing is allocated.
     ///
     /// ```
