@@ -3,7 +3,7 @@
 use std::io::{self, Write};
 use std::path::Path;
 
-use ndarray::{Array2, Array3, ArrayD, ArrayRef, ArrayView, Dimension};
+use ndarray::{Array2, Array3, ArrayD, ArrayRef, ArrayView, ArrayView3, Dimension};
 use ndarray_npy::{WriteNpyError, WriteNpyExt};
 
 use super::{npy, read_bytes, write_atomically};
@@ -33,6 +33,53 @@ pub fn read_npy3(path: impl AsRef<Path>) -> Result<Array3<f32>> {
     let array = read(path)?;
     let shape = array.shape().to_vec();
     array.into_dimensionality().map_err(|_| wrong_axes(path, &shape, "[time, batch, dim]"))
+}
+
+/// Reads an array of three axes of which only what `mask` marks with true has to be a number: targets with gaps.
+///
+/// What is masked is returned as 0, whatever the file holds there.
+///
+/// # Errors
+/// As [`read_npy3`], and [`Error::Shape`] if the mask has another shape.
+pub fn read_npy3_masked(path: impl AsRef<Path>, mask: ArrayView3<'_, bool>) -> Result<Array3<f32>> {
+    let path = path.as_ref();
+    let mut wide = npy::decode(path, "the array", &read_bytes(path)?)?;
+    if wide.shape() != mask.shape() {
+        let expected = format!("{:?}, the shape of the mask", mask.shape());
+        return Err(Error::shape(path.display().to_string(), wide.shape(), expected, "give one value per observation"));
+    }
+    for (value, seen) in wide.iter_mut().zip(&mask) {
+        if !seen {
+            *value = 0.0;
+        }
+    }
+    let narrow = npy::narrow(path, "the array", &wide)?;
+    narrow.into_dimensionality().map_err(|_| wrong_axes(path, wide.shape(), "[time, batch, dim]"))
+}
+
+/// Reads a mask of three axes: booleans, or numbers of which 0 means false.
+///
+/// ```
+/// # use ndarray_npy::WriteNpyExt;
+/// # let folder = std::env::temp_dir().join(format!("costate-doc-mask-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("mask.npy");
+/// let seen = ndarray::array![[[true, false]], [[true, true]]];
+/// seen.write_npy(std::fs::File::create(&path)?)?;
+/// assert_eq!(costate::io::read_mask3(&path)?, seen);
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`read_npy3`].
+pub fn read_mask3(path: impl AsRef<Path>) -> Result<Array3<bool>> {
+    let path = path.as_ref();
+    let flags = npy::decode_flags(path, "the mask", &read_bytes(path)?)?;
+    check_finite(&format!("the mask of {}", path.display()), &flags)?;
+    let shape = flags.shape().to_vec();
+    let flags = flags.mapv(|flag| flag != 0.0);
+    flags.into_dimensionality().map_err(|_| wrong_axes(path, &shape, "[time, batch, dim]"))
 }
 
 /// Writes an array as little-endian f32 in C order, whatever order it has in memory.

@@ -1,7 +1,8 @@
 //! Files: arrays, weights and data sets, read with clear errors and written in one piece.
 //!
-//! - [`read_npy2`], [`read_npy3`], [`write_npy`]: `.npy` arrays;
-//! - [`read_parameters`], [`write_parameters`], [`write_gradient`]: `.safetensors` in PyTorch naming;
+//! - [`read_npy2`], [`read_npy3`], [`read_npy3_masked`], [`read_mask3`], [`write_npy`]: `.npy` arrays;
+//! - [`read_parameters`], [`write_parameters`], [`write_gradient`], [`Tensors`]: `.safetensors` in PyTorch naming;
+//! - [`read_reference`]: reference trajectories of a running cost, `.npz`;
 //! - [`Series`]: time series to learn from, `.csv` or `.npz`, and [`Standardiser`], which scales them;
 //! - [`write_atomically`]: what every writer here goes through.
 //!
@@ -12,15 +13,18 @@ mod arrays;
 mod atomic;
 mod csv_table;
 mod npy;
+mod npz;
+mod reference;
 mod series;
 mod standardise;
 mod weights;
 
-pub use arrays::{check_finite, read_npy2, read_npy3, write_npy};
+pub use arrays::{check_finite, read_mask3, read_npy2, read_npy3, read_npy3_masked, write_npy};
 pub use atomic::write_atomically;
+pub use reference::read_reference;
 pub use series::Series;
 pub use standardise::{Scale, Standardiser};
-pub use weights::{read_parameters, write_gradient, write_parameters};
+pub use weights::{Tensors, read_parameters, write_gradient, write_parameters};
 
 use std::path::Path;
 

@@ -20,6 +20,23 @@ const MAX_HEADER: usize = 10_000;
 ///
 /// `what` names the array in messages.
 pub(super) fn decode(path: &Path, what: &str, bytes: &[u8]) -> Result<ArrayD<f64>> {
+    decode_with(path, what, bytes, |_| None, ACCEPTED)
+}
+
+/// As [`decode`], with booleans too: true is 1.
+pub(super) fn decode_flags(path: &Path, what: &str, bytes: &[u8]) -> Result<ArrayD<f64>> {
+    let booleans = |dtype: &str| (dtype == "|b1").then_some(1);
+    decode_with(path, what, bytes, booleans, "save it as bool, or as numbers of which 0 means false")
+}
+
+/// `more` gives the width of dtypes that are read beside the usual ones, of which each element is an unsigned integer.
+fn decode_with(
+    path: &Path,
+    what: &str,
+    bytes: &[u8],
+    more: impl Fn(&str) -> Option<usize>,
+    accepted: &str,
+) -> Result<ArrayD<f64>> {
     check_header_length(path, what, bytes)?;
     let mut rest = bytes;
     let header = Header::from_reader(&mut rest).map_err(|e| {
@@ -30,8 +47,8 @@ pub(super) fn decode(path: &Path, what: &str, bytes: &[u8]) -> Result<ArrayD<f64
         format_error(path, "npy", format!("{what}: {problem}"), "write it with numpy.save")
     })?;
     let dtype = header.type_descriptor.as_string().cloned().unwrap_or_else(|| header.type_descriptor.to_string());
-    let Some(width) = width(&dtype) else {
-        return Err(format_error(path, "npy", format!("{what} has dtype {dtype}"), ACCEPTED));
+    let Some(width) = width(&dtype).or_else(|| more(&dtype)) else {
+        return Err(format_error(path, "npy", format!("{what} has dtype {dtype}"), accepted));
     };
     let expected = header.shape.iter().try_fold(width, |bytes, &n| bytes.checked_mul(n));
     if expected != Some(rest.len()) {

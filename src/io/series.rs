@@ -1,12 +1,12 @@
 //! Time series to learn from.
 
-use std::io::{self, Cursor, Read};
+use std::io::{self, Cursor};
 use std::path::Path;
 
 use ndarray::{Array1, Array3, ArrayD, Axis, Ix1, Ix3};
 use ndarray_npy::{NpzWriter, WriteNpzError};
-use zip::ZipArchive;
 
+use super::npz::Archive;
 use super::{csv_table, format_error, npy, read_bytes, write_atomically};
 use crate::error::{Error, Result};
 
@@ -109,30 +109,9 @@ fn check_times(path: &Path, times: &[f64]) -> Result<()> {
 }
 
 fn read_npz(path: &Path, bytes: &[u8]) -> Result<Series> {
-    let corrupt = |e: String| format_error(path, "npz", e, "write it with numpy.savez");
-    let mut archive = ZipArchive::new(Cursor::new(bytes)).map_err(|e| corrupt(e.to_string()))?;
-    let mut found: Vec<String> =
-        archive.file_names().map(|name| name.strip_suffix(".npy").unwrap_or(name).to_owned()).collect();
-    found.sort_unstable();
-    let mut array = |names: &[&str]| -> Result<(String, ArrayD<f64>)> {
-        let Some(name) = names.iter().find(|name| found.iter().any(|f| f == *name)) else {
-            let list = if found.is_empty() { "nothing".to_owned() } else { found.join(", ") };
-            let problem = format!("there is no array {}; found: {list}", names.join(" or "));
-            return Err(format_error(path, "npz", problem, "name the times t and the observations x"));
-        };
-        // `numpy.savez` adds the suffix, other writers need not.
-        let member = [format!("{name}.npy"), (*name).to_owned()].into_iter().find_map(|m| archive.index_for_name(&m));
-        let mut content = Vec::new();
-        archive
-            .by_index(member.unwrap_or(usize::MAX))
-            .map_err(io::Error::from)
-            .and_then(|mut file| file.read_to_end(&mut content))
-            .map_err(|e| corrupt(format!("array {name}: {e}")))?;
-        let what = format!("array {name}");
-        Ok((what.clone(), npy::decode(path, &what, &content)?))
-    };
-    let (what_t, times) = array(&["t"])?;
-    let (what_x, values) = array(&["x", "y"])?;
+    let mut archive = Archive::new(path, bytes, "name the times t and the observations x")?;
+    let (what_t, times) = archive.array(&["t"])?;
+    let (what_x, values) = archive.array(&["x", "y"])?;
     super::check_finite(&format!("{what_t} of {}", path.display()), &times)?;
     let values = npy::narrow(path, &what_x, &values)?;
     assemble(path, times, values)

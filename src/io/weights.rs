@@ -7,7 +7,7 @@ use std::borrow::Cow;
 use std::io;
 use std::path::Path;
 
-use ndarray::ArrayView2;
+use ndarray::{ArrayView, ArrayView2, Dimension, aview1};
 use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
 
 use super::{format_error, read_bytes, write_atomically};
@@ -69,20 +69,67 @@ pub fn write_gradient(
     x0: ArrayView2<'_, f32>,
     loss: Option<f32>,
 ) -> Result<()> {
-    if theta_grad.len() != field.parameter_count() {
-        let expected = format!("[{}] for a {} field", field.parameter_count(), field.summary());
-        return Err(Error::shape("parameter gradient", &[theta_grad.len()], expected, "use one field throughout"));
-    }
     if x0.ncols() != field.dim() {
         let expected = format!("[batch, {}]", field.dim());
         return Err(Error::shape("gradient of x0", x0.shape(), expected, "use one field throughout"));
     }
-    let mut tensors: Vec<Tensor> = slots(field).into_iter().map(|slot| slot.tensor(theta_grad)).collect();
-    tensors.push(Tensor::new("x0".into(), x0.shape().to_vec(), x0.iter()));
-    if let Some(loss) = loss {
-        tensors.push(Tensor::new("loss".into(), vec![1], &[loss]));
+    let tensors = Tensors::new().theta(field, theta_grad)?.array("x0", x0);
+    match loss {
+        Some(loss) => tensors.array("loss", aview1(&[loss])),
+        None => tensors,
     }
-    write(path.as_ref(), tensors)
+    .write(path)
+}
+
+/// Tensors on their way to a `.safetensors` file, f32: what [`write_gradient`] writes, and more.
+///
+/// ```
+/// use costate::Mlp;
+/// use costate::io::Tensors;
+/// # let folder = std::env::temp_dir().join(format!("costate-doc-tensors-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("g.safetensors");
+/// let field = Mlp::builder(1).build()?;
+/// Tensors::new().theta(&field, &[0.5, -1.0])?.array("t1", ndarray::aview1(&[0.25])).write(&path)?;
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+#[must_use]
+pub struct Tensors(Vec<Tensor>);
+
+impl Tensors {
+    /// None yet.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Adds what is in the order of the flat vector of the parameters of `field`, as tensors named like the weights.
+    ///
+    /// # Errors
+    /// [`Error::Shape`] if there is not one value per parameter.
+    pub fn theta(mut self, field: &Mlp, flat: &[f32]) -> Result<Self> {
+        if flat.len() != field.parameter_count() {
+            let expected = format!("[{}] for a {} field", field.parameter_count(), field.summary());
+            return Err(Error::shape("parameter gradient", &[flat.len()], expected, "use one field throughout"));
+        }
+        self.0.extend(slots(field).into_iter().map(|slot| slot.tensor(flat)));
+        Ok(self)
+    }
+
+    /// Adds an array.
+    pub fn array<D: Dimension>(mut self, name: &str, values: ArrayView<'_, f32, D>) -> Self {
+        self.0.push(Tensor::new(name.to_owned(), values.shape().to_vec(), values.iter()));
+        self
+    }
+
+    /// Writes the file.
+    ///
+    /// # Errors
+    /// [`Error::Io`] if it cannot be written; it is then as it was before.
+    pub fn write(self, path: impl AsRef<Path>) -> Result<()> {
+        write(path.as_ref(), self.0)
+    }
 }
 
 const REMEDY: &str = "save the state dict of an nn.Sequential of Linear layers and activations under the name net";
@@ -160,6 +207,7 @@ fn chunks<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
 }
 
 /// One tensor on its way to a file, f32.
+#[derive(Clone, Debug)]
 struct Tensor {
     name: String,
     shape: Vec<usize>,

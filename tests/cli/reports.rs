@@ -73,6 +73,67 @@ fn a_check_compares_every_adjoint_of_the_method() {
     assert!(ran.stdout.contains("not used"), "other adjoints are shown as such: {}", ran.stdout);
 }
 
+/// The values of the lines of a check, by their names.
+#[track_caller]
+fn checked(folder: &Folder) -> Vec<(String, f64)> {
+    let report = folder.run(&format!("{CHECK} --json")).succeeded().json();
+    let checks = report["checks"].as_array().unwrap().clone();
+    checks.iter().map(|c| (c["check"].as_str().unwrap().to_owned(), c["value"].as_f64().unwrap())).collect()
+}
+
+#[test]
+fn a_check_covers_the_whole_objective() {
+    const NLL: &str = "[loss]\nkind = \"gaussian_nll\"\nlog_scale = [0.2, -0.3]\n";
+    const COST: &str = "[cost]\nkinetic = 0.3\njacobian = 0.2\nparameters = 1e-2\nreference = { file = \"ref.npz\" }\n";
+    let folder = Folder::new();
+    objectives::write_reference(&folder, &[0.0, 0.1, 0.4], 2);
+    for (method, adjoint, lines, sections) in [
+        ("rk4", "checkpointed", "save_at = [0.13, 0.4]\ndense = true\n", format!("{NLL}{COST}")),
+        (
+            "euler",
+            "continuous",
+            "save_at = [0.1, 0.4]\nreconstruction_tolerance = 0.1\n",
+            format!("[loss]\nkind = \"huber\"\n{COST}"),
+        ),
+        ("strang", "exact", "save_at = [0.1, 0.25]\n", format!("{NLL}{COST}")),
+    ] {
+        folder.file("run.toml", &format!("{}{sections}", solving(method, adjoint, lines)));
+        let lines = checked(&folder);
+        let has = |name: &str| lines.iter().any(|(check, _)| check == name);
+        let mut arguments = vec!["θ", "x0", "t0", "t1", "saves", "targets"];
+        arguments.extend(sections.contains("nll").then_some("ln σ"));
+        for argument in arguments {
+            for (who, whom) in [("device", "f64"), ("f64", "differences"), ("device", "differences")] {
+                let name = format!("{who} dJ/d{argument} vs {whom}");
+                assert!(has(&name), "{method}: '{name}' should be among {lines:?}");
+            }
+        }
+        for name in [
+            "device loss vs f64",
+            "device running costs vs f64",
+            "⟨J v, w⟩ vs ⟨v, Jᵀ w⟩",
+            "masked and weighted dJ/dθ vs f64",
+            "what is masked: words that change",
+        ] {
+            assert!(has(name), "{method}: '{name}' should be among {lines:?}");
+        }
+        let runge_kutta = method != "strang";
+        assert_eq!(has("continuous vs stored dJ/dt"), runge_kutta, "{method}: {lines:?}");
+        assert_eq!(has("continuous vs its f64 dJ/dθ"), runge_kutta && adjoint != "continuous", "{method}: {lines:?}");
+    }
+    // The continuous adjoint of Euler's method is far from the gradient of the computed loss, and is said to be.
+    folder.file("run.toml", &solving("euler", "stored", ""));
+    let lines = checked(&folder);
+    let value = |name: &str| lines.iter().find(|(check, _)| check == name).map_or(f64::NAN, |(_, value)| *value);
+    assert!(value("continuous vs stored dJ/dθ") > 1e-3, "{lines:?}");
+    assert!(value("continuous vs its f64 dJ/dθ") < 1e-4, "{lines:?}");
+    assert!(!lines.iter().any(|(check, _)| check.contains("cost") || check.contains("saves")), "none here: {lines:?}");
+
+    objectives::write_reference(&folder, &[0.0, 0.3], 2);
+    folder.file("run.toml", &format!("{EULER}{COST}"));
+    folder.run(CHECK).failed(2, &["reference", "0 to 0.3", "t1 = 0.4"]);
+}
+
 #[test]
 fn a_bench_measures_the_adjoints_that_a_method_has() {
     let folder = Folder::new();

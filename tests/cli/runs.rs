@@ -48,7 +48,7 @@ pub(crate) fn tensor(path: &Path, name: &str) -> ArrayD<f64> {
     ArrayD::from_shape_vec(tensor.shape(), values).unwrap()
 }
 
-fn names(path: &Path) -> Vec<String> {
+pub(crate) fn names(path: &Path) -> Vec<String> {
     let bytes = std::fs::read(path).unwrap();
     let tensors = SafeTensors::deserialize(&bytes).unwrap();
     let mut names: Vec<String> = tensors.names().into_iter().map(str::to_owned).collect();

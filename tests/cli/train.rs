@@ -163,3 +163,60 @@ fn a_drift_is_warned_about_or_ends_the_training() {
     let ran = folder.run("train train.toml --json").failed(1, &["iteration 0", "1e-9", "solve.on_drift"]);
     assert!(ran.json()["iterations"].as_u64().unwrap() < 5000, "it ends early: {}", ran.json()["iterations"]);
 }
+
+#[test]
+fn a_training_learns_by_any_loss_and_cost() {
+    let folder = folder();
+    let train = |sections: &str| TRAIN.replace("[data]", &format!("{sections}\n[data]"));
+    let nll = "[loss]\nkind = \"gaussian_nll\"\nlog_scale = [1.0, 0.5]";
+    folder.file("train.toml", &train(&format!("{nll}\nlearn_scale = true\n[cost]\nkinetic = 0.01\nparameters = 1e-3")));
+    let ran = folder.run("train train.toml --json").succeeded();
+    let report = ran.json();
+    let scales: Vec<f64> = report["log_scale"].as_array().unwrap().iter().map(|s| s.as_f64().unwrap()).collect();
+    assert!(scales.len() == 2 && scales[0] < 0.9 && scales[1] < 0.4, "less noise than at the start: {scales:?}");
+    assert!(report["final_cost"].as_f64().unwrap() > 0.0, "the cost is reported: {}", report["final_cost"]);
+    let [first, last] = [&report["losses"][0][1], &report["final_loss"]].map(|loss| loss.as_f64().unwrap());
+    assert!(last < first - 0.2, "the loss should fall from {first}, not to {last}");
+    assert!(report["evaluation_loss"].is_number(), "by the loss of the training: {}", report["evaluation_loss"]);
+    let told = ran.stderr.iter().filter(|l| l.starts_with("iteration ") && l.contains("  cost ")).count();
+    assert_eq!(told, 3, "progress shows the cost: {:?}", ran.stderr);
+    let csv = std::fs::read_to_string(folder.path("out/losses.csv")).unwrap();
+    assert!(csv.lines().next().unwrap().ends_with(",cost"), "a column of costs: {csv}");
+    let plot = std::fs::read_to_string(folder.path("out/loss.svg")).unwrap();
+    assert!(plot.contains("negative log-likelihood"), "the axis is named after the loss");
+    let text = folder.run("train train.toml").succeeded().stdout;
+    assert!(text.contains("ln σ") && text.contains("cost"), "a summary for people: {text}");
+
+    folder.file("train.toml", &train(nll));
+    let report = folder.run("train train.toml --json").succeeded().json();
+    assert_eq!(report["log_scale"], serde_json::json!([1.0, 0.5]), "given, not learned");
+    assert!(report["final_cost"].is_null(), "no cost: {}", report["final_cost"]);
+    folder.file("train.toml", &train("[loss]\nkind = \"huber\"\ndelta = 0.1"));
+    let report = folder.run("train train.toml --json").succeeded().json();
+    let [first, last] = [&report["losses"][0][1], &report["final_loss"]].map(|loss| loss.as_f64().unwrap());
+    assert!(last < 0.7 * first && report["log_scale"].is_null(), "from {first} to {last}");
+}
+
+#[test]
+fn objectives_that_do_not_go_with_a_training_are_refused() {
+    let folder = folder();
+    objectives::write_reference(&folder, &[0.0, 2.0], 2);
+    let before = folder.entries();
+    let reference = "[cost]\nreference = { file = \"ref.npz\" }";
+    for (section, words) in [
+        ("dense = true", &["solve.dense", "training"][..]),
+        (reference, &["reference", "windows"]),
+        ("[cost]\nkinetic = -1", &["cost.kinetic", "-1"]),
+        ("[loss]\nkind = \"mae\"\nlearn_scale = true", &["loss.learn_scale", "mae"]),
+        ("[loss]\nkind = \"gaussian_nll\"\nlog_scale = -50", &["log scale", "-50"]),
+    ] {
+        folder.file("train.toml", &TRAIN.replace("[data]", &format!("{section}\n[data]")));
+        let ran = folder.run("train train.toml --json").failed(2, words);
+        assert!(ran.stdout.is_empty(), "`{section}` should print nothing: {}", ran.stdout);
+    }
+    std::fs::remove_dir_all(folder.path("out")).unwrap_or_default();
+    assert_eq!(folder.entries(), before, "nothing is written");
+    let whole = TRAIN.replace("window = 4\n", "").replace("[data]", &format!("{reference}\n[data]"));
+    folder.file("train.toml", &whole);
+    folder.run("train train.toml --json").succeeded();
+}

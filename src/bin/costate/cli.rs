@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use costate::{Activation, Adjoint, Error, Method};
+use costate::{Activation, Adjoint, Error, Method, Wrt};
 use serde::Serialize;
 
 use crate::help;
@@ -88,6 +88,9 @@ pub(crate) struct Solve {
     /// Where the states at the save times go, [time, batch, dim]
     #[arg(long, value_name = "X.npy", required_unless_present = "plan")]
     pub(crate) out: Option<PathBuf>,
+    /// Where the running costs go, [batch]; needs a section [cost]
+    #[arg(long, value_name = "COST.npy")]
+    pub(crate) cost_out: Option<PathBuf>,
 }
 
 /// `costate gradient`
@@ -107,7 +110,16 @@ pub(crate) struct Gradient {
     /// dJ/dx at the save times for a loss J of your own, [time, batch, dim], instead of --targets
     #[arg(long, value_name = "C.npy")]
     pub(crate) cotangents: Option<PathBuf>,
-    /// Where the gradient goes: tensors named as the weights, x0, and loss with --targets
+    /// Weights >= 0 of the terms of the loss, [time, batch, dim]
+    #[arg(long, value_name = "W.npy", requires = "targets", conflicts_with = "cotangents")]
+    pub(crate) observation_weights: Option<PathBuf>,
+    /// What was observed, [time, batch, dim]: true, or a number that is not 0; targets elsewhere may be NaN
+    #[arg(long, value_name = "M.npy", requires = "targets", conflicts_with = "cotangents")]
+    pub(crate) mask: Option<PathBuf>,
+    /// What to differentiate by: theta x0 t0 t1 saves targets loss, instead of [gradient] wrt [default: theta,x0]
+    #[arg(long, value_name = "NAME,...")]
+    pub(crate) wrt: Option<Wrt>,
+    /// Where the gradient goes: tensors named as the weights, x0, loss with --targets, and what --wrt names
     #[arg(long, value_name = "G.safetensors", required_unless_present = "plan")]
     pub(crate) out: Option<PathBuf>,
 }

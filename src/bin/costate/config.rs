@@ -6,6 +6,7 @@
 
 mod build;
 mod check;
+mod objective;
 #[cfg(test)]
 mod tests;
 
@@ -18,6 +19,8 @@ use costate::{Activation, Adjoint, Error, Init, Method, RECONSTRUCTION_TOLERANCE
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+pub(crate) use objective::{Cost, Gradient, Loss};
+
 /// A whole run description.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,10 +29,14 @@ pub(crate) struct Config {
     pub(crate) field: Field,
     /// Solver, times and adjoint.
     pub(crate) solve: Solve,
-    /// The loss.
-    #[cfg_attr(not(test), expect(dead_code, reason = "there is one kind; reading it refuses any other"))]
+    /// What an observation is worth.
     #[serde(default)]
     pub(crate) loss: Loss,
+    /// The running cost, if there is one.
+    pub(crate) cost: Option<Cost>,
+    /// What `gradient` differentiates by.
+    #[serde(default)]
+    pub(crate) gradient: Gradient,
     /// The data set; needed by `train` only.
     pub(crate) data: Option<Data>,
     /// The training; needed by `train` only.
@@ -81,8 +88,11 @@ pub(crate) struct Solve {
     pub(crate) t1: Option<f64>,
     /// Longest step; this or `steps`.
     pub(crate) step: Option<f64>,
-    /// Steps per interval between neighbouring save times; this or `step`.
+    /// Steps per interval between neighbouring save times, with `dense` all of them; this or `step`.
     pub(crate) steps: Option<usize>,
+    /// True if steps do not stop at save times, where states are interpolated then.
+    #[serde(default)]
+    pub(crate) dense: bool,
     /// Save times; `[t1]` if not given. Training takes them from the data.
     pub(crate) save_at: Option<Vec<f64>>,
     /// Where the gradient gets the states from.
@@ -116,24 +126,6 @@ pub(crate) enum OnDrift {
     Warn,
     /// The end of the run.
     Error,
-}
-
-/// `[loss]`
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub(crate) struct Loss {
-    /// Which loss.
-    #[serde(default)]
-    pub(crate) kind: LossKind,
-}
-
-/// The losses.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum LossKind {
-    /// Mean over time, batch and dim of (x − target)².
-    #[default]
-    Mse,
 }
 
 /// `[data]`
@@ -253,6 +245,9 @@ impl Config {
         self.output.folder = Some(base.join(folder));
         if let Some(data) = &mut self.data {
             data.file = base.join(&data.file);
+        }
+        if let Some(reference) = self.cost.as_mut().and_then(|c| c.reference.as_mut()) {
+            reference.file = base.join(&reference.file);
         }
         if let Some(weights) = self.train.as_mut().and_then(|t| t.weights.as_mut()) {
             *weights = base.join(&weights);

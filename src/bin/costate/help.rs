@@ -38,7 +38,8 @@ Example: run.toml holds
 and then
   costate solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy
 writes [3, batch, 2]. A trajectory that leaves the finite numbers does not disturb the others: it is counted and named \
-in a warning, and its states are not finite from there on. If none is left the run has failed (exit code 1).
+in a warning, and its states are not finite from there on. If none is left the run has failed (exit code 1). With [cost] the \
+report has the mean running cost, and --cost-out takes that of each trajectory, [batch].
 
 Example, without running: what would a solve of a million trajectories keep on the device?
   costate solve --config run.toml --plan --batch 1000000";
@@ -47,15 +48,23 @@ Example, without running: what would a solve of a million trajectories keep on t
 pub(crate) const GRADIENT: &str = "\
 Differentiate a loss, or pull cotangents back, to the weights and the initial states.
 
-With --targets the loss is the mean of (x - target)^2 over save times, batch and components. With --cotangents it is \
-yours: give dJ/dx at the save times and get dJ/dθ and dJ/dx0 (the vector-Jacobian product of `costate solve`).
+With --targets the loss is that of [loss], by default the mean of (x - target)^2 over save times, batch and components, \
+and a running cost [cost] is added to it as the mean over the trajectories. --observation-weights multiplies its terms; \
+--mask says what was observed: the mean is over that, and targets elsewhere may be NaN. With --cotangents the loss is \
+yours: give dJ/dx at the save times and get dJ/dθ and dJ/dx0 (the vector-Jacobian product of `costate solve`); running \
+costs are summed then.
+
+--wrt, or [gradient] wrt, says what to differentiate by: theta, x0, t0, t1, saves (the save times), targets, and loss \
+(ln σ of gaussian_nll). Where a time moves, the steps around it move in proportion.
 
 Example:
   costate gradient --config run.toml --weights w.safetensors --x0 x0.npy --targets y.npy --out g.safetensors
-writes tensors named as the weights (net.0.weight, ...), x0 [batch, dim] and loss [1].
+writes tensors named as the weights (net.0.weight, ...), x0 [batch, dim] and loss [1]; and where they are asked for t0 [1], \
+t1 [1], save_times [time], targets [time, batch, dim], log_scale [dim], with [cost] the cost of each trajectory, cost [batch].
 
-The gradient is that of the computed numbers. The adjoint of [solve] decides how the states are found again on the way \
-back: kept (stored, checkpointed), stepped back to (backsolve, reversible), or bit for bit in fixed point (exact); \
+The gradient is that of the computed numbers, except with the continuous adjoint. The adjoint of [solve] decides how the \
+states are found again on the way back: kept (stored, checkpointed), stepped back to (backsolve, reversible), or bit for \
+bit in fixed point (exact); \
 `costate train --help` lists methods and adjoints. Where states are reconstructed the report says how far the initial \
 ones are from those given; more than reconstruction_tolerance is a warning, or with on_drift = \"error\" a failed run.
 
@@ -66,8 +75,8 @@ Example, without running: what would each adjoint of the method keep on the devi
 pub(crate) const TRAIN: &str = "\
 Learn the weights from time series.
 
-Samples are windows of the series in [data]: the first point of a window is the initial state, the loss is the mean \
-squared error at the other points. Progress goes to standard error. The output folder receives weights.safetensors, \
+Samples are windows of the series in [data]: the first point of a window is the initial state, the loss is that of [loss] at \
+the other points, by default the mean squared error, and [cost] adds a running cost. Progress goes to standard error. The output folder receives weights.safetensors, \
 report.json, losses.csv, loss.svg, trajectory.svg and series.svg (learned against data, each series from its first point).
 
 Example: lv.toml holds
@@ -108,6 +117,8 @@ Keys of a run description (paths are relative to its folder):
   step                       longest step: intervals between save times are split equally; or
   steps                      number of equal steps per interval
   save_at                    save times ([t1]); train has them from the data
+  dense                      true: steps do not stop at save times, where states are interpolated (an error of
+                             order 4); step and steps are then those of the whole solve; not for train (false)
   adjoint                    the way to the gradient; see below
   anchors                    checkpointed, backsolve: states kept on the way, at most one per step
   memory                     a size such as 512 MiB: with auto and checkpointed the cheapest exact way that fits;
@@ -120,7 +131,23 @@ Keys of a run description (paths are relative to its folder):
   on_drift                   what more than that is: warn or error (warn)
 
 [loss]
-  kind                       mse: mean squared error (mse)
+  kind                       of a residual r: mse r²; mae |r|; huber r²/2, beyond delta linear; gaussian_nll
+                             (r/σ)²/2 + ln σ + ln(2π)/2 (mse)
+  delta                      huber: where the parabola ends (1)
+  log_scale                  gaussian_nll: ln σ of every component, or one number for all (0)
+  learn_scale                gaussian_nll, train only: true to learn ln σ too (false)
+
+[cost]                       a running cost, its integral over time added to the loss; weights ≥ 0 of
+  kinetic                    |f(x, t)|² (0)
+  jacobian                   |∂f/∂x ε|² with a random vector ε of ±1 for each trajectory (0)
+  seed                       of ε (0)
+  parameters                 |θ|² (0)
+  reference                  |x - x_ref(t)|²: { weight = 1.0, file = \"ref.npz\" } with times [time], values
+                             [time, dim] or [time, batch, dim], and slopes like values if there are any; in the
+                             units of the model, from t0 to t1 at least; train: whole series only
+
+[gradient]                   gradient only
+  wrt                        a list of theta x0 t0 t1 saves targets loss ([\"theta\", \"x0\"])
 
 [data]                       train only
   file                       .csv: time, then one column per component; a column `series` tells
@@ -170,6 +197,8 @@ Adjoints:
                              contracting fields
   exact                      kicks (and mccallum_foster with lambda 1): in fixed point, reversible bit for bit,
                              memory does not grow
+  continuous                 Runge-Kutta: steps the adjoint equation back beside the states, as in torchdiffeq's
+                             odeint_adjoint; not the gradient of the computed loss: off by the method's error
   auto                       exact for kicks, checkpointed for Runge-Kutta, reversible with checkpoints as a
                              net for reversible_heun, alf and mccallum_foster (in training checkpointed)";
 
@@ -177,11 +206,12 @@ Adjoints:
 pub(crate) const CHECK: &str = "\
 Hold states and gradients of a run against f64 and finite differences.
 
-Draws random initial states and targets (and weights, if none are given), runs them on the device, and compares: states \
-and gradients with the same computation in f64 on the processor, that with finite differences, every adjoint of the \
-method with the stored one, the reconstructed initial states with the given ones (exact: word for word), and the copies \
-of a pair with each other. Each line shows a value, the \
-tolerance and ok or FAIL; if any line fails the exit code is 1.
+Draws random initial states and targets (and weights, if none are given), runs them on the device, and compares: states, \
+loss, running costs and gradients by all that the problem has (θ, x0, t0, t1, save times, targets, ln σ) with the same \
+computation in f64 on the processor, both with finite differences, the vector-Jacobian product with a directional \
+derivative, every adjoint of the method with the stored one (the continuous one, which is another gradient, with its own \
+f64 too), the reconstructed initial states with the given ones (exact: word for word), and the copies of a pair with each \
+other; and what a mask hides must not change a bit. Each line shows a value, the tolerance and ok or FAIL; if any line fails the exit code is 1.
 
 Example:
   costate check --config run.toml --weights w.safetensors --batch 8

@@ -9,7 +9,7 @@ mod ticks;
 
 use std::path::Path;
 
-use costate::Result;
+use costate::{Loss, Result};
 use ndarray::ArrayView2;
 
 use figure::{Axis, Curve, Entry, Figure, GREY, Mark, colour};
@@ -17,16 +17,20 @@ use figure::{Axis, Curve, Entry, Figure, GREY, Mark, colour};
 /// More points than this on a line cannot be told apart at the size of a plot.
 const MOST_POINTS: usize = 2000;
 
-/// The loss over the iterations, on a logarithmic axis.
+/// The loss over the iterations, on a logarithmic axis unless it may be negative.
 ///
 /// # Errors
 /// As [`costate::io::write_atomically`], for this and every other plot.
-pub(crate) fn loss_curve(path: &Path, losses: &[(u64, f64)]) -> Result<()> {
+pub(crate) fn loss_curve(path: &Path, loss: Loss, losses: &[(u64, f64)]) -> Result<()> {
     let points: Vec<_> = losses.iter().map(|&(iteration, loss)| (iteration as f64, loss)).collect();
     Figure {
         title: String::new(),
         x: Axis::linear("iteration"),
-        y: Axis::log("loss (mean squared error)"),
+        y: match loss {
+            Loss::Mse => Axis::log("loss (mean squared error)"),
+            Loss::GaussianNll => Axis::linear("loss (negative log-likelihood)"),
+            other => Axis::log(&format!("loss ({other})")),
+        },
         curves: vec![Curve::new(Mark::Line, colour(0), thin(&points))],
         legend: Vec::new(),
     }
@@ -126,7 +130,7 @@ mod tests {
 
     #[test]
     fn what_is_asked_for_is_drawn() {
-        let loss = drawn(|p| loss_curve(p, &[(0, 1.0), (100, 1e-3)]));
+        let loss = drawn(|p| loss_curve(p, Loss::Mse, &[(0, 1.0), (100, 1e-3)]));
         assert!(loss.contains("iteration") && loss.contains("10⁻²"), "labels should be there");
         let curve = ("rk4 <stored>".to_owned(), vec![(64.0, 1e5), (4096.0, 2e6)]);
         let bench = drawn(|p| throughput(p, &[curve]));
@@ -144,7 +148,7 @@ mod tests {
                 (u64::from(i) * 10, 0.9 * (-f64::from(i) / 60.0).exp() * (1.3 + (f64::from(i) * 1.7).sin()) + 4e-4)
             })
             .collect();
-        loss_curve(&folder.join("loss.svg"), &losses).unwrap();
+        loss_curve(&folder.join("loss.svg"), Loss::Mse, &losses).unwrap();
         let spiral = |n: u32, shift: f64| -> Vec<(f64, f64)> {
             let at = |i: u32| 10.0 * f64::from(i) / f64::from(n);
             (0..=n)
@@ -169,7 +173,7 @@ mod tests {
         };
         let curves = [("rk4, backsolve".to_owned(), curve(9e6, 4e3)), ("rk4, stored".to_owned(), curve(2e6, 9e2))];
         throughput(&folder.join("bench.svg"), &curves).unwrap();
-        loss_curve(&folder.join("empty.svg"), &[(3, f64::NAN)]).unwrap();
+        loss_curve(&folder.join("empty.svg"), Loss::Mse, &[(3, f64::NAN)]).unwrap();
     }
 
     #[test]
@@ -178,12 +182,12 @@ mod tests {
         for first in bad {
             for second in bad.into_iter().chain([1.0]) {
                 let points = vec![(0.0, first), (1.0, second), (first, second)];
-                drawn(|p| loss_curve(p, &[(0, first), (1, second), (u64::MAX, second)]));
+                drawn(|p| loss_curve(p, Loss::Mse, &[(0, first), (1, second), (u64::MAX, second)]));
                 drawn(|p| trajectories(p, "", std::slice::from_ref(&points), &[], ["x", "y"]));
                 drawn(|p| throughput(p, &[(String::new(), points)]));
             }
         }
-        let empty = drawn(|p| loss_curve(p, &[]));
+        let empty = drawn(|p| loss_curve(p, Loss::Mse, &[]));
         assert!(empty.contains("no finite values"), "an empty plot should say so");
         drawn(|p| trajectories(p, "title", &[vec![]], &[], ["", ""]));
         let none = Array2::zeros((0, 0));

@@ -12,7 +12,7 @@ pub(crate) mod train;
 use std::path::Path;
 
 use costate::io::{read_npy2, read_parameters};
-use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Parameters, Result};
+use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Parameters, Result, Wrt};
 use ndarray::Array2;
 
 use crate::cli::{Global, Problem};
@@ -33,19 +33,25 @@ pub(crate) fn request(global: &Global) -> AdapterRequest {
 }
 
 /// The problem of a run description.
-fn builder(config: &Config) -> Result<NeuralOdeBuilder> {
+fn builder(config: &Config, wrt: Wrt) -> Result<NeuralOdeBuilder> {
     let solve = &config.solve;
-    Ok(NeuralOde::builder(config.field()?, config.grid()?)
+    let builder = NeuralOde::builder(config.field()?, config.grid()?)
         .method(solve.method)
         .adjoint(solve.adjoint)
         .adjoint_options(solve.adjoint_options())
         .reconstruction_tolerance(solve.reconstruction_tolerance)
-        .drift_is_error(solve.on_drift == OnDrift::Error))
+        .drift_is_error(solve.on_drift == OnDrift::Error)
+        .loss(config.loss.loss()?)
+        .gradients(wrt);
+    Ok(match config.running_cost()? {
+        Some(cost) => builder.running_cost(cost),
+        None => builder,
+    })
 }
 
 /// The problem of a run description, on a device.
-fn problem(config: &Config, global: &Global) -> Result<(Gpu, NeuralOde)> {
-    let builder = builder(config)?;
+fn problem(config: &Config, wrt: Wrt, global: &Global) -> Result<(Gpu, NeuralOde)> {
+    let builder = builder(config, wrt)?;
     let gpu = Gpu::new(&request(global))?;
     let ode = builder.build(&gpu).map_err(|e| config.solve.keyed(e))?;
     Ok((gpu, ode))
@@ -79,4 +85,10 @@ fn given<'a>(argument: Option<&'a Path>, name: &str) -> Result<&'a Path> {
 /// Number of trajectories to plan for.
 fn planned_batch(args: &Problem) -> Result<usize> {
     args.batch.map_or_else(|| Ok(read_npy2(given(args.x0.as_deref(), "--x0")?)?.nrows()), Ok)
+}
+
+/// Rounds for a file of f32.
+#[expect(clippy::cast_possible_truncation, reason = "files hold f32")]
+fn narrow(value: f64) -> f32 {
+    value as f32
 }

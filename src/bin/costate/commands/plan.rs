@@ -1,6 +1,6 @@
 //! What `--plan` shows: every byte that a run would keep on the device, and what other adjoints would.
 
-use costate::{Adjoint, AdjointOptions, Error, FieldEvaluations, Gpu, MemoryPlan, NeuralOde, Result};
+use costate::{Adjoint, AdjointOptions, Error, FieldEvaluations, Gpu, MemoryPlan, NeuralOde, Result, Wrt};
 use serde::Serialize;
 
 use super::{Outcome, builder};
@@ -43,8 +43,13 @@ pub(super) fn solve(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize, g
 }
 
 /// What a gradient would keep, and every other adjoint of the method.
-pub(super) fn gradient(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize, global: &Global) -> Result<Outcome> {
-    let candidates = candidates(config, gpu, ode, batch)?;
+pub(super) fn gradient(
+    (config, wrt): (&Config, Wrt),
+    (gpu, ode): (&Gpu, &NeuralOde),
+    batch: usize,
+    global: &Global,
+) -> Result<Outcome> {
+    let candidates = candidates((config, wrt), gpu, ode, batch)?;
     let plan = match ode.memory_plan(batch) {
         Err(Error::LimitExceeded { what, needed, limit, adapter, remedy }) => {
             // Something else may fit.
@@ -62,7 +67,7 @@ pub(super) fn gradient(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize
 }
 
 /// The exact ways that a budget chooses among, if it may, and the other adjoints of the method.
-fn candidates(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
+fn candidates((config, wrt): (&Config, Wrt), gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
     let open = config.solve.anchors.is_none() && matches!(config.solve.adjoint, Adjoint::Auto | Adjoint::Checkpointed);
     let exact = if open { ode.candidates(batch)? } else { Vec::new() };
     let budget = config.solve.memory.is_some();
@@ -84,18 +89,20 @@ fn candidates(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Resu
         })
         .collect();
     rows.extend(
-        others(config, gpu, ode, batch)?.into_iter().filter(|o| exact.iter().all(|c| c.adjoint.name() != o.adjoint)),
+        others((config, wrt), gpu, ode, batch)?
+            .into_iter()
+            .filter(|o| exact.iter().all(|c| c.adjoint.name() != o.adjoint)),
     );
     Ok(rows)
 }
 
 /// The adjoints of the method with what each would keep.
-fn others(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
+fn others((config, wrt): (&Config, Wrt), gpu: &Gpu, ode: &NeuralOde, batch: usize) -> Result<Vec<Candidate>> {
     let adjoints = ode.method().adjoints().iter();
     adjoints
         .map(|&adjoint| {
             let options = AdjointOptions { memory: None, ..config.solve.options_for(adjoint) };
-            let other = builder(config)?.adjoint(adjoint).adjoint_options(options).build(gpu)?;
+            let other = builder(config, wrt)?.adjoint(adjoint).adjoint_options(options).build(gpu)?;
             let (device_bytes, reason) = match other.memory_plan(batch) {
                 Ok(plan) => (Some(plan.total_bytes()), None),
                 Err(e @ Error::LimitExceeded { .. }) => (None, Some(e.to_string())),

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use costate::solver::range;
-use costate::{FieldEvaluations, Gpu, NeuralOde, Report, Result, TrajectoryStatus};
+use costate::{Cost, FieldEvaluations, Gpu, NeuralOde, Report, Result, TrajectoryStatus, Wrt};
 use serde::Serialize;
 
 use super::Outcome;
@@ -34,6 +34,43 @@ impl From<&costate::Reconstruction> for Reconstruction {
     }
 }
 
+/// What only a gradient has.
+#[derive(Clone, Debug, Serialize)]
+struct Differentiated {
+    /// Loss and mean running cost; none for a vector-Jacobian product, whose objective is the caller's.
+    objective: Option<f64>,
+    wrt: Vec<&'static str>,
+    times: Option<Times>,
+}
+
+/// Gradients in time; what was not asked for is null.
+#[derive(Clone, Debug, Serialize)]
+struct Times {
+    t0: Option<f64>,
+    t1: Option<f64>,
+    saves: Option<Vec<f64>>,
+}
+
+impl Differentiated {
+    fn new(gradient: &costate::Gradient, wrt: Wrt) -> Self {
+        let times = gradient.times.as_ref().map(|times| Times {
+            t0: wrt.t0.then_some(times.t0),
+            t1: wrt.t1.then_some(times.t1),
+            saves: wrt.saves.then(|| times.saves.clone()),
+        });
+        Self { objective: gradient.loss.map(|_| gradient.objective()), wrt: names(wrt), times }
+    }
+}
+
+/// What is wanted, by the names of the command line.
+fn names(wrt: Wrt) -> Vec<&'static str> {
+    let Wrt { theta, x0, t0, t1, saves, targets, loss } = wrt;
+    [("theta", theta), ("x0", x0), ("t0", t0), ("t1", t1), ("saves", saves), ("targets", targets), ("loss", loss)]
+        .into_iter()
+        .filter_map(|(name, wanted)| wanted.then_some(name))
+        .collect()
+}
+
 /// The JSON object of a run; its keys are a promise.
 #[derive(Serialize)]
 pub(super) struct RunReport<'a> {
@@ -44,6 +81,10 @@ pub(super) struct RunReport<'a> {
     steps: usize,
     field_evaluations: FieldEvaluations,
     loss: Option<f32>,
+    /// Mean running cost of the trajectories that went well.
+    cost: Option<f64>,
+    #[serde(flatten)]
+    differentiated: Option<Differentiated>,
     reconstruction: Option<Reconstruction>,
     /// Largest distance of the two copies of a pair.
     copy_difference: Option<f32>,
@@ -71,6 +112,8 @@ impl<'a> RunReport<'a> {
             steps: report.steps,
             field_evaluations: report.field_evaluations,
             loss: None,
+            cost: None,
+            differentiated: None,
             reconstruction: None,
             copy_difference: report.copy_difference,
             fraction_bits: report.fraction_bits,
@@ -87,14 +130,24 @@ impl<'a> RunReport<'a> {
                 .chain(report.warnings.iter().map(ToString::to_string))
                 .collect(),
             status: &report.status,
-            times: ode.grid().saves().len(),
+            times: ode.grid().observations(),
         }
     }
 
-    /// Adds loss and certificate of a gradient.
-    pub(super) fn with_gradient(mut self, gradient: &costate::Gradient) -> Self {
+    /// Adds loss, gradients that are short, and certificate of a gradient.
+    pub(super) fn with_gradient(mut self, gradient: &costate::Gradient, wrt: Wrt) -> Self {
         self.loss = gradient.loss;
+        self.differentiated = Some(Differentiated::new(gradient, wrt));
         self.reconstruction = gradient.reconstruction.as_ref().map(Into::into);
+        self.with_cost(gradient.cost.as_ref())
+    }
+
+    /// Adds the mean of the running costs, if there are any.
+    pub(super) fn with_cost(mut self, cost: Option<&Cost>) -> Self {
+        self.cost = cost.map(|cost| {
+            let paid = cost.per_trajectory.iter().filter(|c| !c.is_nan());
+            paid.clone().sum::<f64>() / paid.count().max(1) as f64
+        });
         self
     }
 
@@ -131,6 +184,17 @@ impl<'a> RunReport<'a> {
         }
         if let Some(loss) = self.loss {
             lines.push(format!("loss           {loss:e}"));
+        }
+        if let Some(cost) = self.cost {
+            lines.push(format!("cost           {cost:e}, mean over trajectories"));
+        }
+        if let Some(objective) = self.differentiated.as_ref().and_then(|d| d.objective.filter(|_| self.cost.is_some()))
+        {
+            lines.push(format!("objective      {objective:e}"));
+        }
+        if let Some(times) = self.differentiated.as_ref().and_then(|d| d.times.as_ref()) {
+            let each = [("t0", times.t0), ("t1", times.t1)];
+            lines.extend(each.iter().filter_map(|(name, g)| g.map(|g| format!("dJ/d{name}         {g:e}"))));
         }
         if let Some(r) = &self.reconstruction {
             lines.push(if r.bit_exact {

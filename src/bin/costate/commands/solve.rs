@@ -1,10 +1,11 @@
 //! `costate solve`: states at the save times.
 
-use costate::Result;
 use costate::io::write_npy;
+use costate::{Error, Result, Wrt};
+use ndarray::Array1;
 
 use super::report::RunReport;
-use super::{Outcome, given, input, plan, planned_batch, problem};
+use super::{Outcome, given, input, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Solve};
 use crate::config::Config;
 use crate::output;
@@ -14,15 +15,29 @@ pub(crate) fn run(args: &Solve, global: &Global) -> Result<Outcome> {
     let config = Config::read(&args.problem.config)?;
     if args.problem.plan {
         let batch = planned_batch(&args.problem)?;
-        let (gpu, ode) = problem(&config, global)?;
+        let (gpu, ode) = problem(&config, Wrt::default(), global)?;
         return plan::solve(&config, &gpu, &ode, batch, global);
     }
     config.grid()?;
     let (theta, x0) = input(&config, &args.problem)?;
     let out = given(args.out.as_deref(), "--out")?;
     output::check_file(out)?;
-    let (gpu, ode) = problem(&config, global)?;
+    if let Some(cost_out) = &args.cost_out {
+        if config.cost.is_none() {
+            return Err(Error::Invalid {
+                what: "--cost-out".into(),
+                problem: "there is no running cost".into(),
+                remedy: "leave it out, or add the section [cost] to the run description".into(),
+            });
+        }
+        output::check_file(cost_out)?;
+    }
+    let (gpu, ode) = problem(&config, Wrt::default(), global)?;
     let solution = ode.solve(&theta, x0.view()).map_err(|e| config.solve.keyed(e))?;
     write_npy(out, solution.states.view())?;
-    RunReport::new(&gpu, &ode, &solution.report, out).show(global)
+    if let (Some(path), Some(cost)) = (&args.cost_out, &solution.cost) {
+        let costs: Array1<f32> = cost.per_trajectory.iter().copied().map(narrow).collect();
+        write_npy(path, costs.view())?;
+    }
+    RunReport::new(&gpu, &ode, &solution.report, out).with_cost(solution.cost.as_ref()).show(global)
 }

@@ -44,6 +44,8 @@ struct Run {
 /// What a training left behind.
 struct Trained {
     theta: Parameters,
+    /// ln σ of every component, if the loss has them.
+    log_scale: Vec<f32>,
     records: Vec<Record>,
     seconds: f64,
     /// Why it ended before its time.
@@ -68,7 +70,7 @@ pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
     let trained = advance(&mut trainer, &run, &options)?;
     // What has been learned is safe before anything else can go wrong.
     costate::io::write_parameters(run.folder.join("weights.safetensors"), &trained.theta)?;
-    let evaluation = evaluation.run(&gpu, &trained.theta, trainer.grid().steps())?;
+    let evaluation = evaluation.run(&gpu, &trained.theta, &trained.log_scale, trainer.grid().steps())?;
     let results = Results::new(&run, &gpu, &trainer, &options, &trained, &evaluation);
     results.write(&run, &trained, &evaluation)?;
     results.show(global, &run)?;
@@ -82,7 +84,7 @@ pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
 fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<Trained> {
     let report_every = run.config.training()?.1.report_every;
     let work = options.batch as f64 * trainer.grid().steps() as f64;
-    let progress = Progress::new(options.iterations, report_every as u64, work);
+    let progress = Progress::new(options.iterations, report_every as u64, work, options.running_cost.is_some());
     let start = Instant::now();
     let fraction_bits = trainer.fraction_bits();
     let mut saved = start;
@@ -119,7 +121,7 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
         })
     });
     let widened = trainer.fraction_bits().filter(|_| trainer.fraction_bits() != fraction_bits);
-    Ok(Trained { theta: trainer.parameters()?, records, seconds, stopped, widened })
+    Ok(Trained { theta: trainer.parameters()?, log_scale: trainer.log_scale()?, records, seconds, stopped, widened })
 }
 
 /// Why the run is to end, if a reconstruction is off by more than the tolerance and that is an error.
@@ -147,6 +149,13 @@ impl Run {
         let echo = toml::from_str(&text).unwrap_or(toml::Value::Boolean(false));
         let field = config.field()?;
         let (data, _) = config.training()?;
+        if config.solve.dense {
+            return Err(Error::Invalid {
+                what: "solve.dense".into(),
+                problem: "it means nothing to training, whose steps end at the points of the data".into(),
+                remedy: "remove it".into(),
+            });
+        }
         let series = data.read()?;
         if series.names.len() != field.dim() {
             return Err(Error::Shape {
@@ -189,7 +198,10 @@ impl Run {
                 (Some(step), _) => Steps::Step(step),
                 (None, steps) => Steps::PerInterval(steps.unwrap_or(1)),
             },
-            ..TrainOptions::default()
+            loss: self.config.loss.loss()?,
+            log_scale: self.config.log_scale(),
+            learn_log_scale: self.config.loss.learns_scale(),
+            running_cost: self.config.running_cost()?,
         })
     }
 

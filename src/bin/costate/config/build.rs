@@ -167,7 +167,9 @@ impl Solve {
 
     pub(super) fn grid(&self, t0: f64, save_at: &[f64], t1: f64) -> Result<TimeGrid> {
         match (self.step, self.steps) {
+            (Some(step), None) if self.dense => TimeGrid::dense(t0, save_at, t1, step),
             (Some(step), None) => TimeGrid::with_step(t0, save_at, t1, step),
+            (None, Some(steps)) if self.dense => TimeGrid::dense_with_steps(t0, save_at, t1, steps),
             (None, Some(steps)) => TimeGrid::with_steps(t0, save_at, t1, steps),
             (both, _) => Err(Error::Invalid {
                 what: "solve.step and solve.steps".into(),

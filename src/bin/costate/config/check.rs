@@ -2,7 +2,7 @@
 
 use costate::{Error, Result};
 
-use super::{Config, Data, OptimiserName, ScheduleName, Solve, Train};
+use super::{Config, Cost, Data, OptimiserName, ScheduleName, Solve, Train};
 
 impl Config {
     /// # Errors
@@ -25,6 +25,9 @@ impl Config {
                 return Err(invalid("output.plot_components", problem, format!("use two of 0 to {}", state - 1)));
             }
         }
+        self.loss.check(self.field.state, self.train.is_some())?;
+        self.cost.as_ref().map_or(Ok(()), Cost::check)?;
+        self.wrt(None)?;
         self.data.as_ref().map_or(Ok(()), Data::check)?;
         self.train.as_ref().map_or(Ok(()), Train::check)
     }
@@ -127,7 +130,7 @@ impl Train {
     }
 }
 
-fn positive(key: &str, value: f64) -> Result<()> {
+pub(super) fn positive(key: &str, value: f64) -> Result<()> {
     if value.is_finite() && value > 0.0 {
         return Ok(());
     }
@@ -141,6 +144,6 @@ fn at_least(key: &str, value: usize, least: usize) -> Result<()> {
     Err(invalid(key, value.to_string(), format!("use at least {least}")))
 }
 
-fn invalid(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
+pub(super) fn invalid(what: impl Into<String>, problem: impl Into<String>, remedy: impl Into<String>) -> Error {
     Error::Invalid { what: what.into(), problem: problem.into(), remedy: remedy.into() }
 }

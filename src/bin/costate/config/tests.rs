@@ -9,6 +9,8 @@ use costate::train::{Optimizer, Schedule};
 
 use super::*;
 
+mod objective;
+
 const FIELD: &str = "[field]\nstate = 2\nhidden = [64, 32]\n";
 const SOLVE: &str = "[solve]\nt1 = 1.0\nstep = 0.025\n";
 
@@ -61,7 +63,7 @@ kind = "mse"
     assert_eq!((grid.steps(), grid.save_times()), (40, vec![0.25, 0.5, 1.0]));
     assert_eq!((config.solve.method, config.solve.adjoint), (Method::Rk4, Adjoint::Backsolve));
     assert_eq!(config.solve.reconstruction_tolerance, 1e-2);
-    assert_eq!(config.loss.kind, LossKind::Mse);
+    assert_eq!(config.loss.loss().unwrap(), costate::Loss::Mse);
     assert!(config.training().unwrap_err().to_string().contains("[data]"), "the missing section should be named");
 }
 
@@ -131,7 +133,7 @@ fn mistakes_are_named_with_their_place() {
     assert_refused(&solve("method = \"rk5\""), &["solver method 'rk5'", "rk4_38"]);
     assert_refused(&solve("adjoint = \"magic\""), &["adjoint 'magic'", "backsolve"]);
     assert_refused(&solve("[extra]"), &["extra"]);
-    assert_refused(&solve("[loss]\nkind = \"mae\""), &["mae", "mse"]);
+    assert_refused(&solve("[loss]\nkind = \"rmse\""), &["line 8, column 8, kind", "rmse", "gaussian_nll"]);
     assert_refused(&solve("t0 = "), &["line 7"]);
     assert_refused(&format!("[field]\nstate = 2\nhidden = [-4]\n{SOLVE}"), &["line 3", "-4"]);
     assert_refused(&format!("[field]\nhidden = [4]\n{SOLVE}"), &["missing field `state`"]);

@@ -24,7 +24,7 @@ pub(super) struct Evaluation<'a> {
 
 /// The outcome, in the units of the model.
 pub(super) struct Evaluated {
-    /// Mean squared error over all later points; none if a trajectory did not stay finite.
+    /// The loss of all later points, without the running cost; none if a trajectory did not stay finite.
     pub(super) loss: Option<f64>,
     /// What the solves warned about.
     pub(super) warnings: Vec<String>,
@@ -43,10 +43,14 @@ impl<'a> Evaluation<'a> {
     }
 
     /// `window` is the number of steps of a sample in the training.
-    pub(super) fn run(&self, gpu: &Gpu, theta: &Parameters, window: usize) -> Result<Evaluated> {
+    pub(super) fn run(&self, gpu: &Gpu, theta: &Parameters, log_scale: &[f32], window: usize) -> Result<Evaluated> {
         let whole = self.solve(gpu, self.grid.clone(), theta, &self.x0, window)?;
-        let squares: f64 = whole.states.iter().zip(&self.targets).map(|(x, y)| f64::from(x - y).powi(2)).sum();
-        let loss = squares / self.targets.len() as f64;
+        let loss = self.config.loss.loss()?;
+        let terms = whole.states.indexed_iter().zip(&self.targets).map(|(((_, _, component), x), y)| {
+            let scale = log_scale.get(component).copied().unwrap_or_default();
+            loss.value(f64::from(x - y), scale.into()).0
+        });
+        let loss = terms.sum::<f64>() / self.targets.len() as f64;
         let warnings = whole.report.warnings.iter().map(|w| format!("over whole series, {w}")).collect();
 
         let grid = dense(&self.grid)?;

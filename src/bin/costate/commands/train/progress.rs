@@ -15,16 +15,18 @@ pub(super) struct Progress {
     report_every: u64,
     /// Trajectory-steps of one iteration.
     work: f64,
+    /// True if there is a running cost to show.
+    costs: bool,
     start: Instant,
 }
 
 impl Progress {
-    pub(super) fn new(iterations: u64, report_every: u64, work: f64) -> Self {
+    pub(super) fn new(iterations: u64, report_every: u64, work: f64, costs: bool) -> Self {
         let bar = std::io::stderr().is_terminal().then(|| {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed}");
             ProgressBar::new(iterations).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, iterations, report_every, work, start: Instant::now() }
+        Self { bar, iterations, report_every, work, costs, start: Instant::now() }
     }
 
     /// Takes the records that have arrived.
@@ -35,17 +37,22 @@ impl Progress {
         let speed = output::prefixed(self.work * done as f64 / seconds);
         if let Some(bar) = &self.bar {
             bar.set_position(done);
-            bar.set_message(format!("loss {:.4e}  {speed} trajectory-steps/s", last.loss));
+            bar.set_message(format!("{}  {speed} trajectory-steps/s", self.objective(last)));
             return;
         }
         let due = |done: u64| done.is_multiple_of(self.report_every) || done == self.iterations;
-        for Record { iteration, loss, .. } in arrived.iter().filter(|r| due(r.iteration + 1)) {
+        for record in arrived.iter().filter(|r| due(r.iteration + 1)) {
             output::note(&format!(
-                "iteration {}/{}  loss {loss:.4e}  {speed} trajectory-steps/s  {seconds:.1} s",
-                iteration + 1,
-                self.iterations
+                "iteration {}/{}  {}  {speed} trajectory-steps/s  {seconds:.1} s",
+                record.iteration + 1,
+                self.iterations,
+                self.objective(record)
             ));
         }
+    }
+
+    fn objective(&self, Record { loss, cost, .. }: &Record) -> String {
+        if self.costs { format!("loss {loss:.4e}  cost {cost:.4e}") } else { format!("loss {loss:.4e}") }
     }
 
     /// Takes the bar away.

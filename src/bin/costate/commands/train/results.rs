@@ -34,6 +34,10 @@ pub(super) struct Results<'a> {
     window: usize,
     steps: usize,
     final_loss: Option<f64>,
+    /// As the loss, of the running cost; none without one.
+    final_cost: Option<f64>,
+    /// ln σ of every component at the end, for gaussian_nll.
+    log_scale: Option<&'a [f32]>,
     evaluation_loss: Option<f64>,
     seconds: f64,
     trajectory_steps_per_second: f64,
@@ -64,7 +68,7 @@ impl<'a> Results<'a> {
         gpu: &'a Gpu,
         trainer: &Trainer,
         options: &TrainOptions,
-        trained: &Trained,
+        trained: &'a Trained,
         evaluated: &Evaluated,
     ) -> Self {
         let records = &trained.records;
@@ -92,7 +96,9 @@ impl<'a> Results<'a> {
             batch: options.batch,
             window: options.window,
             steps,
-            final_loss: final_loss(records),
+            final_loss: final_mean(records, |r| r.loss),
+            final_cost: options.running_cost.as_ref().and_then(|_| final_mean(records, |r| r.cost)),
+            log_scale: (!trained.log_scale.is_empty()).then_some(&trained.log_scale),
             evaluation_loss: evaluated.loss,
             seconds: trained.seconds,
             trajectory_steps_per_second: work / trained.seconds,
@@ -135,6 +141,11 @@ impl<'a> Results<'a> {
                 number(self.evaluation_loss)
             ),
         ];
+        lines.extend(self.final_cost.map(|cost| format!("cost          {cost:.4e} at the end")));
+        if let Some(scales) = self.log_scale {
+            let scales: Vec<String> = scales.iter().map(|s| format!("{s:.4}")).collect();
+            lines.push(format!("ln σ          {}", scales.join(", ")));
+        }
         lines.extend(self.copy_difference.map(|d| format!("copies        {d:.2e} apart at most")));
         lines.push(format!(
             "throughput    {} trajectory-steps/s, {:.1} s",
@@ -147,10 +158,10 @@ impl<'a> Results<'a> {
     }
 }
 
-/// Mean of the last twentieth of the losses, at most 100, without those that are not finite.
-fn final_loss(records: &[Record]) -> Option<f64> {
+/// Mean of the last twentieth of the losses or costs, at most 100, without those that are not finite.
+fn final_mean(records: &[Record], value: impl Fn(&Record) -> f32) -> Option<f64> {
     let count = (records.len() / 20).clamp(1, 100);
-    let finite = records.iter().rev().take(count).map(|r| f64::from(r.loss)).filter(|l| l.is_finite());
+    let finite = records.iter().rev().take(count).map(|r| f64::from(value(r))).filter(|l| l.is_finite());
     let (sum, count) = finite.fold((0.0, 0_u32), |(sum, count), loss| (sum + loss, count + 1));
     (count > 0).then(|| sum / f64::from(count))
 }
@@ -251,7 +262,7 @@ fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
 /// The plots, in the units of the data.
 fn draw(run: &Run, records: &[Record], evaluated: &Evaluated) -> Result<()> {
     let losses: Vec<(u64, f64)> = records.iter().map(|r| (r.iteration, r.loss.into())).collect();
-    plots::loss_curve(&run.folder.join("loss.svg"), &losses)?;
+    plots::loss_curve(&run.folder.join("loss.svg"), run.config.loss.loss()?, &losses)?;
 
     let mut learned = evaluated.drawn.clone();
     run.scaling.inverse(&mut learned)?;
