@@ -94,7 +94,7 @@ fn limits() -> impl Strategy<Value = Caps> {
 }
 
 /// Slots that a dispatch sees window by window: they may be larger than one binding.
-const WINDOWED: [Slot; 3] = [Slot::Observed, Slot::Stored, Slot::Anchors];
+const WINDOWED: [Slot; 5] = [Slot::Observed, Slot::Targets, Slot::Weighting, Slot::Stored, Slot::Anchors];
 
 proptest! {
     #![proptest_config(ProptestConfig { cases: 2000, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]

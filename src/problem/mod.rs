@@ -128,7 +128,8 @@ impl NeuralOde {
         self.adjoint
     }
 
-    /// Every byte that a gradient of `batch` trajectories keeps on the device, without allocating any.
+    /// Every byte that a gradient of `batch` trajectories keeps on the device, without allocating any. Observations with
+    /// weights or a mask take as much once more as their targets.
     ///
     /// # Errors
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
@@ -137,7 +138,7 @@ impl NeuralOde {
     }
 
     /// The ways to the gradient of `batch` trajectories that are exact, and what each takes; the cheapest in evaluations of
-    /// the field first. A budget ([`AdjointOptions::memory`]) takes the first that fits. Only one where the adjoint or its
+    /// the field first. A budget ([`AdjointOptions::memory`](crate::AdjointOptions::memory)) takes the first that fits. Only one where the adjoint or its
     /// anchors were given. Nothing is allocated.
     ///
     /// ```

@@ -186,8 +186,7 @@ pub(crate) fn check_loss(loss: Loss, log_scale: &[f32], dim: usize) -> Result<()
             remedy,
         ));
     }
-    // Written so that NaN is refused.
-    match log_scale.iter().position(|s| !(s.abs() <= LOG_SCALE_LIMIT)) {
+    match log_scale.iter().position(|s| s.is_nan() || s.abs() > LOG_SCALE_LIMIT) {
         Some(c) => Err(Error::invalid(
             format!("log scale of component {c}"),
             log_scale[c].to_string(),

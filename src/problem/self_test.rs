@@ -6,6 +6,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
+use super::reference::reference_of;
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::{Init, Parameters};
@@ -59,6 +60,12 @@ fn repeats(gpu: &Gpu, spec: &Spec) -> Result<Option<bool>> {
     let mut rng = Pcg64::seed_from_u64(0);
     let x0: Vec<f32> = (0..plan.shape.state_values()).map(|_| rng.random_range(-1.0..1.0)).collect();
     arena.upload(Slot::Initial, &x0)?;
+    if let Some(reference) = plan.spec.cost.as_deref().and_then(reference_of) {
+        // Zero at all times: what matters is that pieces have a length.
+        #[expect(clippy::cast_possible_truncation, reason = "rounded once for the device")]
+        let times: Vec<f32> = reference.times().iter().map(|t| *t as f32).collect();
+        arena.upload(Slot::Reference, &times)?;
+    }
     let mut reverse = plan.reverse()?;
     reverse.extend(plan.certificate()?);
     execute(
