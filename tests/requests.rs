@@ -64,6 +64,10 @@ fn what_is_not_asked_for_costs_no_dispatch() {
             |wrt| builder(grid(6)).method(method).adjoint(adjoint).gradients(wrt).build(gpu()).expect("a problem");
         let memory = plan(Wrt { x0: true, ..Wrt::nothing() }).memory_plan(BATCH).expect("a plan");
         assert_eq!(memory.bytes(Slot::Partials), 0, "{case}: no sums of θ are kept");
+        let memory = plan(Wrt { targets: true, ..Wrt::nothing() }).memory_plan(BATCH).expect("a plan");
+        let way_back = [Slot::Adjoint, Slot::Scratch, Slot::Drift].map(|slot| memory.bytes(slot));
+        assert_eq!(way_back, [0; 3], "{case}: nothing is kept for a way back that is not gone");
+        assert!(memory.bytes(Slot::Stored) <= memory.bytes(Slot::State), "{case}: nor are states");
     }
 }
 

@@ -26,7 +26,7 @@ impl Keeping {
     pub(super) fn new(spec: &Spec, entries: u64) -> Self {
         let segments = |number: u64| entries.div_ceil(number.clamp(1, entries));
         let given = spec.options.anchors.map(|a| a as u64);
-        match spec.adjoint {
+        match spec.way_back() {
             Some(Adjoint::Checkpointed) => {
                 // √N balances stored states against anchors.
                 let root = root(entries);
@@ -70,7 +70,7 @@ pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool
     let stages = u64::from(shape.stages);
     let entries = shape.entries;
     // To pull back through an increment is to evaluate it again.
-    let back = match spec.adjoint {
+    let back = match spec.way_back() {
         None => 0,
         Some(adjoint) if adjoint.keeps_states() => entries.saturating_add(entries_again(shape, track)),
         Some(Adjoint::Exact | Adjoint::Reversible) if fused => entries,

@@ -10,6 +10,7 @@ use super::schedule::schedule_bytes;
 use super::shape::{Shape, Spec, Unit, limit};
 use super::solve::{DRIFT_COLUMNS, LOSS_COLUMNS, summary};
 use crate::error::Result;
+use crate::solver::Adjoint;
 
 /// Every buffer of a pass. With an adjoint the loss buffers are there too: their size does not depend on the steps.
 pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPlan {
@@ -40,36 +41,17 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
         memory.add(Slot::Outputs, observed);
         memory.add(Slot::DenseTable, u64::from(shape.observations) * (size_of::<Interpolation>() / 4) as u64);
     }
-    let Some(adjoint) = spec.adjoint else { return memory };
+    if spec.adjoint.is_none() {
+        return memory;
+    }
     memory.add(Slot::Targets, observed);
     if spec.weighted {
         memory.add(Slot::Weighting, observed);
     }
-    if spec.grid.is_dense() {
-        memory.add(Slot::Ends, u64::from(shape.saves) * shape.state_values());
-        let times =
-            if shape.terms.clock { TIME_PARTS * shape.observations as usize * shape.stride as usize } else { 0 };
-        memory.add(Slot::DenseTimes, times as u64);
-    }
-    memory.add(Slot::Adjoint, shape.adjoint_values() + shape.adjoint_extra());
-    memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
-    if spec.wrt.theta {
-        memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64);
-        memory.add(Slot::Partials, shape.slices() * parameters);
-        // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
-        if block.is_some() || !adjoint.keeps_states() {
-            memory.add(Slot::Totals, shape.slices() * parameters);
-        }
-    }
     memory.add(Slot::Gradient, parameters + loss_parameters);
     memory.add(Slot::Summary, summary::LEN as u64);
-    let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };
-    memory.add(Slot::Drift, columns * u64::from(shape.stride));
-    if spec.method.pair().is_none() && adjoint.keeps_states() {
-        memory.add(Slot::Stored, shape.stored * shape.state_values());
-    }
-    if shape.keeping.anchors > 0 {
-        memory.add(Slot::Anchors, shape.keeping.anchors * shape.kept_values());
+    if let Some(adjoint) = spec.way_back() {
+        way_back(&mut memory, spec, shape, adjoint, block);
     }
     let window = u64::from(shape.loss_window) * shape.state_values();
     let loss_rows = u64::from(shape.observations).div_ceil(shape.loss_window.into()) * window.div_ceil(PARTIAL_RUN);
@@ -84,6 +66,34 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     memory.add(Slot::Sums, partials.max(gradient[0]).max(drift).max(norm));
     memory.add(Slot::SumsOfSums, gradient[1].max(loss[0]).max(scales[0]).max(drift).max(norm));
     memory
+}
+
+/// What the way back takes.
+fn way_back(memory: &mut MemoryPlan, spec: &Spec, shape: &Shape, adjoint: Adjoint, block: Option<u64>) {
+    let parameters = u64::from(shape.parameters);
+    if spec.grid.is_dense() {
+        memory.add(Slot::Ends, u64::from(shape.saves) * shape.state_values());
+        let parts = if shape.terms.clock { TIME_PARTS as u64 } else { 0 };
+        memory.add(Slot::DenseTimes, parts * u64::from(shape.observations) * u64::from(shape.stride));
+    }
+    memory.add(Slot::Adjoint, shape.adjoint_values() + shape.adjoint_extra());
+    memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
+    if spec.wrt.theta {
+        memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64);
+        memory.add(Slot::Partials, shape.slices() * parameters);
+        // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
+        if block.is_some() || !adjoint.keeps_states() {
+            memory.add(Slot::Totals, shape.slices() * parameters);
+        }
+    }
+    let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };
+    memory.add(Slot::Drift, columns * u64::from(shape.stride));
+    if spec.method.pair().is_none() && adjoint.keeps_states() {
+        memory.add(Slot::Stored, shape.stored * shape.state_values());
+    }
+    if shape.keeping.anchors > 0 {
+        memory.add(Slot::Anchors, shape.keeping.anchors * shape.kept_values());
+    }
 }
 
 /// Values of the reference of the running cost, if it has one: times, values and slopes.

@@ -172,10 +172,10 @@ impl Plan {
     /// Where the sources of a chunk lie: in their segment if states are kept, else at the front.
     fn sources(&self, chunk: &Chunk) -> Binding {
         let bytes = self.shape.entry_states * self.shape.state_bytes();
-        let kept = self.spec.adjoint.is_some_and(|a| a.keeps_states());
+        let kept = self.keeps_states();
         let first = if kept { chunk.first as u64 % self.shape.keeping.segment } else { 0 };
         // A binding may not be empty; without a gradient nothing is written.
-        let count = if self.spec.adjoint.is_some() { chunk.count.max(1) as u64 } else { 1 };
+        let count = if self.spec.way_back().is_some() { chunk.count.max(1) as u64 } else { 1 };
         Binding {
             slot: Slot::Stored,
             offset: first * bytes,

@@ -84,16 +84,16 @@ impl Plan {
     }
 
     fn checkpointed(&self) -> bool {
-        self.spec.adjoint == Some(Adjoint::Checkpointed)
+        self.spec.way_back() == Some(Adjoint::Checkpointed)
     }
 
     /// True if a reconstruction starts anew at every segment's end.
     fn anchored(&self) -> bool {
-        self.spec.adjoint == Some(Adjoint::Backsolve) && self.shape.keeping.anchors > 0
+        self.spec.way_back() == Some(Adjoint::Backsolve) && self.shape.keeping.anchors > 0
     }
 
-    fn keeps_states(&self) -> bool {
-        self.spec.adjoint.is_some_and(|a| a.keeps_states())
+    pub(super) fn keeps_states(&self) -> bool {
+        self.spec.way_back().is_some_and(|a| a.keeps_states())
     }
 
     /// The state into an anchor's place.
@@ -282,7 +282,7 @@ impl Plan {
 
     fn stored(&self, chunk: &Chunk) -> Option<Binding> {
         let bytes = self.shape.state_bytes();
-        self.spec.adjoint.filter(|a| a.is_exact()).map(|_| Binding {
+        self.spec.way_back().filter(|a| a.is_exact()).map(|_| Binding {
             slot: Slot::Stored,
             offset: chunk.first as u64 % self.shape.keeping.segment * bytes,
             // A binding may not be empty.

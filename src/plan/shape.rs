@@ -126,6 +126,11 @@ impl Spec {
 }
 
 impl Spec {
+    /// The adjoint, if a gradient is wanted that it must go back for.
+    pub(crate) fn way_back(&self) -> Option<Adjoint> {
+        self.adjoint.filter(|_| self.wrt.reverses())
+    }
+
     /// What the kernels compute beside the adjoint of the observations.
     pub(crate) fn terms(&self) -> Terms {
         Terms::new(self.cost.as_deref(), self.adjoint.is_some() && self.wrt.times())
@@ -229,7 +234,7 @@ impl Shape {
         // A save time between steps takes two evaluations at a time.
         let least = if spec.grid.is_dense() { 2 } else { 1 };
         let observations = spec.grid.observations() as u64;
-        let stored = match spec.adjoint {
+        let stored = match spec.way_back() {
             Some(adjoint) if adjoint.keeps_states() => keeping.segment,
             Some(_) if pair => reverse_steps,
             _ => 1,
@@ -361,7 +366,7 @@ impl Limits<'_> {
         let observed = format!("the observations [time, dim, batch] of {batch} trajectories at {saves} times");
         let remedy = format!("use a batch of at most {}, or fewer save times", fits(caps.max_buffer / saves));
         limit(caps, &observed, saves.saturating_mul(self.state_bytes), caps.max_buffer, Unit::Bytes, &remedy)?;
-        let Some(adjoint) = self.spec.adjoint.filter(|a| a.keeps_states()) else {
+        let Some(adjoint) = self.spec.way_back().filter(|a| a.keeps_states()) else {
             return Ok((caps.max_binding / self.state_bytes).max(1));
         };
         let stored = format!("storing {segment} states of {batch} trajectories");

@@ -134,7 +134,7 @@ impl NeuralOde {
     /// # Errors
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
     pub fn memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Purpose::Gradient, batch)?, self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::Gradient, batch, false)?, self.gpu.caps())?.memory)
     }
 
     /// The ways to the gradient of `batch` trajectories that are exact, and what each takes; the cheapest in evaluations of
@@ -168,7 +168,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::memory_plan`].
     pub fn solve_memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Purpose::Solve, batch)?, self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::Solve, batch, false)?, self.gpu.caps())?.memory)
     }
 
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.
@@ -303,8 +303,9 @@ impl NeuralOde {
     }
 
     /// The problem of a session; a memory budget may have its say in how the gradient is found.
-    fn spec(&self, purpose: Purpose, batch: usize) -> Result<Spec> {
+    fn spec(&self, purpose: Purpose, batch: usize, weighted: bool) -> Result<Spec> {
         let (spec, wish) = self.wish(purpose, batch);
+        let spec = Spec { weighted, ..spec };
         choose(spec, wish, self.gpu.caps())
     }
 
@@ -338,8 +339,7 @@ impl NeuralOde {
             // The old buffers go before the new ones come.
             old => {
                 drop(old);
-                let spec = Spec { weighted, ..self.spec(purpose, batch)? };
-                Session::new(&self.gpu, spec)?
+                Session::new(&self.gpu, self.spec(purpose, batch, weighted)?)?
             }
         };
         let result = work(&mut session)?;

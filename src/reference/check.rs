@@ -25,7 +25,8 @@ pub(super) fn check_x0(field: &Field<'_>, x0: ArrayView2<'_, f64>) -> Result<()>
 /// Refuses a cost whose reference is for states or trajectories of another number than `[batch, dim]`, or does not cover
 /// the solve.
 pub(super) fn check_cost(cost: &RunningCost, grid: &TimeGrid, [batch, dim]: [usize; 2]) -> Result<()> {
-    let Some((_, reference)) = cost.reference_term() else { return Ok(()) };
+    // One that weighs nothing is not looked at.
+    let Some((_, reference)) = cost.reference_term().filter(|(weight, _)| *weight > 0.0) else { return Ok(()) };
     let values = reference.values();
     let (_, rows, components) = values.dim();
     if components != dim || !(reference.is_shared() || rows == batch) {

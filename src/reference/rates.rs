@@ -115,7 +115,7 @@ impl Terms<'_> {
 
     /// `x − x_ref(t)` and `dx_ref/dt` of each component; nothing without a reference.
     fn off_reference(&self, x: &[f64], t: f64) -> impl Iterator<Item = (f64, f64)> {
-        let reference = self.cost.reference_term().map(|(_, reference)| reference);
+        let reference = self.cost.reference_term().filter(|(weight, _)| *weight > 0.0).map(|(_, reference)| reference);
         reference.into_iter().flat_map(move |reference| {
             x.iter().enumerate().map(move |(c, x)| {
                 let (value, slope) = reference.at(self.trajectory, c, t);
