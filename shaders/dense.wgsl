@@ -1,5 +1,6 @@
 // States at save times between steps: the cubic Hermite polynomial of the states and the field at both ends of a step.
-// In: weights, states at the ends [time, dim, stride], table of the save times; out: states there, [time, dim, stride].
+// In: weights, states at the ends [time, dim, stride], table of the save times; out: states there, [time, dim, stride],
+// status.
 // Companions: the step kernels' common files, dense_table, generated mlp_eval. Mirror: dense_reverse.wgsl. Twin:
 // src/reference/.
 
@@ -8,6 +9,7 @@
 @group(0) @binding(2) var<storage, read> at_ends: array<f32>;
 @group(0) @binding(3) var<storage, read_write> outputs: array<f32>;
 @group(0) @binding(4) var<storage, read> table: array<Interpolation>;
+@group(0) @binding(5) var<storage, read_write> status: array<u32>;
 
 @compute @workgroup_size(WORKGROUP)
 fn dense(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
@@ -30,6 +32,13 @@ fn dense(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
         }
         for (var q = 0u; q < COMPONENTS; q++) {
             outputs[m * DIM * call.stride + element(q)] = x[q];
+            let b = first + q % TRAJECTORIES;
+            let entry = table[m].entries.y;
+            if (!is_finite(x[q]) && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
+                status[b] = FORWARD_NON_FINITE | entry;
+            } else if ((call.mode & LIMIT) != 0u && abs(x[q]) > STATE_LIMIT && status[b] == 0u) {
+                status[b] = LOSS_OVERFLOW | entry;
+            }
         }
     }
 }

@@ -8,18 +8,24 @@ fn log_scale(c: u32) -> f32 {
     return theta[call.parameters + c];
 }
 
+// Residuals beyond this many scales count as that many: the square must not overflow the sum over the batch.
+const FAR: f32 = 1e15;
+
+fn in_scales(r: f32, c: u32) -> f32 {
+    return clamp(r * exp_value(-log_scale(c)), -FAR, FAR);
+}
+
 fn loss_value(r: f32, c: u32) -> f32 {
-    let z = r * exp_value(-log_scale(c));
+    let z = in_scales(r, c);
     return 0.5 * z * z + log_scale(c) + HALF_LOG_TAU;
 }
 
 fn loss_slope(r: f32, c: u32) -> f32 {
-    let inverse = exp_value(-log_scale(c));
-    return r * inverse * inverse;
+    return in_scales(r, c) * exp_value(-log_scale(c));
 }
 
 /// Derivative with respect to ln sigma.
 fn loss_by_scale(r: f32, c: u32) -> f32 {
-    let z = r * exp_value(-log_scale(c));
+    let z = in_scales(r, c);
     return 1.0 - z * z;
 }

@@ -4,9 +4,6 @@
 @group(0) @binding(3) var<storage, read_write> observed: array<f32>;
 @group(0) @binding(4) var<storage, read_write> status: array<u32>;
 
-// A state beyond this would make a sum of squares overflow, and with it the loss of the whole batch.
-const STATE_LIMIT: f32 = 1e15;
-
 fn observe(slot: u32, n: u32) {
     if (slot == NO_SLOT || (call.mode & SAVE) == 0u) {
         return;

@@ -1,5 +1,5 @@
 // Adds up the running cost of each trajectory over a dispatch, with the weights of the solver's own quadrature.
-// Companions: cost.wgsl, step_call.wgsl, a binding `measures`. Mirror: charge.wgsl.
+// Companions: cost.wgsl, step_call.wgsl, bindings `measures` and `status`. A cost that is not finite would spoil that of the batch. Mirror: charge.wgsl.
 
 var<private> paid: array<f32, TRAJECTORIES>;
 
@@ -23,6 +23,11 @@ fn end_paying() {
         return;
     }
     for (var r = 0u; r < TRAJECTORIES; r++) {
-        measures[call.stride + first + r] += paid[r];
+        let b = first + r;
+        let sum = measures[call.stride + b] + paid[r];
+        measures[call.stride + b] = sum;
+        if (!is_finite(sum) && status[b] == 0u) {
+            status[b] = LOSS_OVERFLOW | (call.step_number + call.steps - 1u);
+        }
     }
 }

@@ -5,3 +5,6 @@ const FORWARD_NON_FINITE: u32 = 0x10000000u;
 const REVERSE_NON_FINITE: u32 = 0x20000000u;
 const LOSS_OVERFLOW: u32 = 0x30000000u;
 const OUT_OF_RANGE: u32 = 0x40000000u;
+
+// A state beyond this would make a sum of squares overflow, and with it the loss of the whole batch.
+const STATE_LIMIT: f32 = 1e15;

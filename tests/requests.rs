@@ -181,7 +181,7 @@ fn impossible_requests_are_refused_with_the_remedy() {
     let mut seen = targets.mapv(|_| true);
     seen[[0, 0, 0]] = false;
     for (observations, part) in [
-        (full.weights(negative.view()), "weights ≥ 0"),
+        (full.weights(negative.view()), "weights from 0 to 1e6"),
         (full.weights(wrong.view()), "weights has shape [1, 12, 2]"),
         (full.mask(nothing.view()), "nothing is observed"),
         (full.mask(partly.view()), "mask has shape [2, 12, 1]"),

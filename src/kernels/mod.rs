@@ -193,7 +193,7 @@ fn continuous_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
 fn dense(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     use Access::{Read, ReadWrite};
     let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
-    text.bindings.extend([Read, ReadWrite, Read]);
+    text.bindings.extend([Read, ReadWrite, Read, ReadWrite]);
     text.body(Part::Forward);
     text.push(&[shader!("dense_table"), shader!("dense")]);
     text.done()

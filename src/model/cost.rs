@@ -11,7 +11,8 @@ use crate::error::{Error, Result};
 ///
 /// The kinetic and the Jacobian term are those of RNODE (Finlay, Jacobsen, Nurbekyan & Oberman 2020, arXiv:2002.02798);
 /// `ε` is a vector of ±1, drawn once per trajectory from the seed and fixed over the solve, so that the expectation of
-/// `‖∂f/∂x · ε‖²` is the squared Frobenius norm of the Jacobian (Hutchinson 1990).
+/// `‖∂f/∂x · ε‖²` is the squared Frobenius norm of the Jacobian (Hutchinson 1990). It depends on the seed and on the place
+/// in the batch alone: a trainer has the same ε in every iteration, so give it a batch that is large enough for its mean.
 ///
 /// A trajectory's cost is the integral from t0 to t1 by the solver's own weights. It is signed like any integral: backward
 /// in time (`t1 < t0`) it is negative. The objective is the loss plus the *mean* of the cost over the trajectories that take

@@ -6,11 +6,13 @@ use std::sync::Arc;
 use bytemuck::{Pod, Zeroable};
 
 use super::buffers::Slot;
+use super::caps::Caps;
 use super::kernel::{Kernel, StepCall, StepKernel, Terms};
 use super::lane::Trips;
 use super::passes::Tiles;
 use super::program::{Binding, Command, Program};
-use super::solve::Plan;
+use super::shape::{Shape, Spec};
+use super::solve::{Observe, Plan};
 use super::word;
 use crate::error::Result;
 use crate::model::hermite;
@@ -40,6 +42,23 @@ pub(crate) const TIME_PARTS: usize = 4;
 /// Evaluations of the field for one save time.
 const EVALUATIONS: u64 = 2;
 
+/// Dispatches back that add to the gradient's partials.
+pub(super) fn additions(spec: &Spec, shape: &Shape, caps: &Caps) -> u64 {
+    let tiles = u64::from(shape.stride.div_ceil(shape.reverse_tile));
+    (spec.grid.outputs().len() as u64).div_ceil(reverse_most(spec, shape, caps)) * tiles
+}
+
+/// Save times of one dispatch back.
+fn reverse_most(spec: &Spec, shape: &Shape, caps: &Caps) -> u64 {
+    most(spec, shape, caps, u64::from(shape.rows / shape.reverse_tile))
+}
+
+/// Save times of one dispatch, whose scratch has room for so many evaluations. [`Shape`] has seen to it that one fits.
+fn most(spec: &Spec, shape: &Shape, caps: &Caps, evaluations: u64) -> u64 {
+    let trips = Trips::dense(&shape.layout, &spec.field, shape.lane);
+    (evaluations / EVALUATIONS).min(caps.max_trips.saturating_sub(trips.fixed) / trips.reverse_step).max(1)
+}
+
 impl Plan {
     /// The save times of a dense grid; empty for others.
     #[expect(clippy::cast_possible_truncation, reason = "host f64 becomes device f32, rounded once")]
@@ -66,12 +85,13 @@ impl Plan {
     }
 
     /// Interpolates, once the states at the ends of steps are there.
-    pub(super) fn interpolate(&self, program: &mut Program) -> Result<()> {
+    pub(super) fn interpolate(&self, program: &mut Program, observe: Observe) -> Result<()> {
         let kernel = Arc::new(Kernel::Dense(self.dense_kernel(false)));
         let tile = self.shape.forward_tile;
-        let most = self.dense_most(u64::MAX);
+        let most = most(&self.spec, &self.shape, &self.caps, u64::MAX);
         self.over_outputs(program, tile, most, |program, call, tile| {
-            let slots = [Slot::Weights, Slot::Schedule, Slot::Observed, Slot::Outputs, Slot::DenseTable];
+            let slots = [Slot::Weights, Slot::Schedule, Slot::Observed, Slot::Outputs, Slot::DenseTable, Slot::Status];
+            let call = StepCall { mode: self.mode(observe), ..call };
             let flops = self.dense_flops(call.steps, tile);
             program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), self.groups(tile), &call, flops);
             Ok(())
@@ -86,8 +106,8 @@ impl Plan {
         program.clear(Slot::Observed);
         let kernel = Arc::new(Kernel::DenseReverse(self.dense_kernel(true)));
         let lanes = shape.lane.trajectories;
-        let evaluations = u64::from(shape.rows / shape.reverse_tile);
-        self.over_outputs(program, shape.reverse_tile, self.dense_most(evaluations), |program, call, tile| {
+        let most = reverse_most(&self.spec, shape, &self.caps);
+        self.over_outputs(program, shape.reverse_tile, most, |program, call, tile| {
             let slots = [
                 Slot::Weights,
                 Slot::Schedule,
@@ -104,13 +124,6 @@ impl Plan {
             program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), self.groups(tile), &call, flops);
             self.outer_product_of(program, EVALUATIONS * u64::from(call.steps), tile)
         })
-    }
-
-    /// Save times of one dispatch, whose scratch has room for so many evaluations.
-    fn dense_most(&self, evaluations: u64) -> u64 {
-        let shape = &self.shape;
-        let trips = Trips::dense(&shape.layout, &self.spec.field, shape.lane);
-        (evaluations / EVALUATIONS).min((self.caps.max_trips - trips.fixed) / trips.reverse_step).max(1)
     }
 
     fn over_outputs(

@@ -41,7 +41,7 @@ impl Plan {
     /// With the states between steps, unless their cotangents are there already.
     fn interpolated(&self, mut program: Program, observe: Observe) -> Result<Program> {
         if self.spec.grid.is_dense() && matches!(observe, Observe::Save | Observe::Loss) {
-            self.interpolate(&mut program)?;
+            self.interpolate(&mut program, observe)?;
         }
         Ok(program)
     }

@@ -77,7 +77,7 @@ struct Schedule {
 }
 
 /// Refuses times that f32 cannot tell apart: steps would have no length, or all stages the same time.
-pub(crate) fn check_times(grid: &TimeGrid, time_input: bool) -> Result<()> {
+pub(crate) fn check_times(grid: &TimeGrid, depends: bool) -> Result<()> {
     let largest = grid.t0().abs().max(grid.t1().abs());
     let resolution = largest * f64::from(f32::EPSILON);
     let shortest = grid.times().windows(2).map(|w| (w[1] - w[0]).abs()).fold(f64::INFINITY, f64::min);
@@ -88,11 +88,11 @@ pub(crate) fn check_times(grid: &TimeGrid, time_input: bool) -> Result<()> {
             "use a unit of time in which both are ordinary f32 numbers",
         ));
     }
-    if time_input && shortest < 4.0 * resolution {
+    if depends && shortest < 4.0 * resolution {
         return Err(Error::invalid(
             "time grid",
             format!("steps of {shortest:e} at times up to {largest:e}, where f32 resolves {resolution:.1e}"),
-            "the field takes the time as input: shift the origin of time, or use longer steps",
+            "the field or the running cost depends on the time: shift the origin of time, or use longer steps",
         ));
     }
     Ok(())

@@ -210,6 +210,14 @@ impl Shape {
         let remedy = "use narrower layers or a method with fewer stages";
         limit(caps, &step, worst + trips.fixed, caps.max_trips, Unit::Trips, remedy)?;
 
+        if spec.grid.is_dense() {
+            let trips = Trips::dense(&layout, field, lane);
+            let worst = if spec.way_back().is_some() { trips.reverse_step } else { trips.forward_step };
+            let what = format!("a save time between steps of a {} field", field.summary());
+            let remedy = "use narrower layers, or let steps end at save times";
+            limit(caps, &what, worst + trips.fixed, caps.max_trips, Unit::Trips, remedy)?;
+        }
+
         let step_flops = (field.flops() * u64::from(stages)).max(1);
         let most_steps = |step_trips: u64| {
             ((caps.max_trips - trips.fixed) / step_trips).min(caps.trajectory_flops / step_flops).min(stored_steps)
@@ -338,7 +346,7 @@ fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     limit(caps, "a batch", spec.batch as u64, MAX_BATCH, Unit::Trajectories, "use a smaller batch")?;
     let width = spec.field.max_width() as u64;
     limit(caps, "the widest layer", width, MAX_WIDTH, Unit::Units, "use narrower layers")?;
-    check_times(&spec.grid, spec.field.time_input())
+    check_times(&spec.grid, spec.field.time_input() || spec.terms().reference.is_some())
 }
 
 /// The limits that depend on the size of the state.

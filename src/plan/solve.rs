@@ -3,6 +3,7 @@
 use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
+use super::dense;
 use super::fold::fold;
 use super::keep::{FieldEvaluations, evaluations};
 use super::kernel::{CertificateCall, CountCall, DriftCall, Kernel, LIMIT, PAY, SAVE, Words};
@@ -106,7 +107,7 @@ impl Sizes {
     /// Checks every limit.
     pub(super) fn new(spec: &Spec, track: &Track, caps: &Caps) -> Result<Self> {
         let shape = Shape::new(spec, track, caps)?;
-        let block = block(additions(track, &shape));
+        let block = block(additions(track, &shape) + dense::additions(spec, &shape, caps));
         let memory = memory(spec, &shape, block);
         check_memory(&memory, caps)?;
         Ok(Self { shape, memory, block })
@@ -152,10 +153,12 @@ impl Plan {
         Ok(program)
     }
 
-    /// Forgets which trajectories failed.
-    pub(crate) fn start(&self) -> Program {
+    /// Forgets what was measured, and unless this is a second pass without them, which trajectories failed.
+    pub(crate) fn start(&self, again: bool) -> Program {
         let mut program = Program::default();
-        program.clear(Slot::Status);
+        if !again {
+            program.clear(Slot::Status);
+        }
         program.clear(Slot::Measures);
         program
     }

@@ -93,7 +93,7 @@ impl TrainPlan {
     fn plan_body(&mut self) -> Result<()> {
         let pass = &self.pass;
         let mut body = pass.pack()?;
-        body.extend(pass.start());
+        body.extend(pass.start(false));
         body.extend(pass.forward(Observe::Loss)?);
         body.extend(pass.loss()?);
         body.extend(pass.reverse()?);

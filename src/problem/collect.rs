@@ -65,6 +65,7 @@ impl Session {
         let per_trajectory: Vec<f64> = paid
             .map(|(paid, status)| if *status == TrajectoryStatus::Ok { f64::from(*paid) + same } else { f64::NAN })
             .collect();
+        // A cost that is not finite is that of a failed trajectory.
         let sum: f64 = per_trajectory.iter().filter(|c| !c.is_nan()).sum();
         let total = if summed { sum } else { sum / report.ok().max(1) as f64 };
         Ok(Some(Cost { total, per_trajectory }))

@@ -33,7 +33,8 @@ use session::{Seed, Session};
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.
 ///
 /// Arrays are row-major with the batch first for states, `[batch, dim]`, and time first for anything at save times,
-/// `[time, batch, dim]`, as in torchdiffeq. Buffers and pipelines are kept between calls with the same batch.
+/// `[time, batch, dim]`, as in torchdiffeq. Buffers and pipelines are kept between calls of one kind with
+/// the same batch, and with weights or a mask in all or none of them.
 ///
 /// ```
 /// use costate::{Activation, Adjoint, AdapterRequest, Gpu, Init, Method, Mlp, NeuralOde, Parameters, TimeGrid};

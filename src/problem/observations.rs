@@ -8,6 +8,8 @@ use crate::model::Loss;
 
 /// A target beyond this would make a sum of squares overflow.
 const TARGET_LIMIT: f32 = 1e15;
+/// A weight beyond this would make the largest of squares overflow.
+const WEIGHT_LIMIT: f32 = 1e6;
 /// Largest |ln σ|: beyond it the square of a residual of ordinary size in units of σ is no f32 number.
 const LOG_SCALE_LIMIT: f32 = 30.0;
 
@@ -41,7 +43,7 @@ impl<'a> Observations<'a> {
         Self { targets, weights: None, mask: None, log_scale: &[] }
     }
 
-    /// Sets a weight ≥ 0 for every observation. Weights multiply the terms of the loss; its divisor stays the number of
+    /// Sets a weight from 0 to 10⁶ for every observation. Weights multiply the terms of the loss; its divisor stays the number of
     /// observations.
     #[must_use]
     pub fn weights(self, weights: ArrayView3<'a, f32>) -> Self {
@@ -71,9 +73,10 @@ impl<'a> Observations<'a> {
         if let Some(weights) = &self.weights {
             check_shape("weights", weights.shape(), expected)?;
             check_finite("weights", weights)?;
-            if let Some((index, weight)) = weights.indexed_iter().find(|(_, w)| **w < 0.0) {
+            if let Some((index, weight)) = weights.indexed_iter().find(|(_, w)| !(0.0..=WEIGHT_LIMIT).contains(*w)) {
                 let problem = format!("{weight} at {index:?}");
-                return Err(Error::invalid("weights", problem, "use weights ≥ 0, and a mask for missing values"));
+                let remedy = format!("use weights from 0 to {WEIGHT_LIMIT:e}, and a mask for missing values");
+                return Err(Error::invalid("weights", problem, remedy));
             }
         }
         if let Some(mask) = &self.mask {

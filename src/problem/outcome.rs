@@ -23,8 +23,8 @@ pub enum TrajectoryStatus {
         /// Time at the end of the step.
         time: f64,
     },
-    /// The state was finite, but at the end of this step, where it is observed, beyond 1e15: the sum of squares over the batch
-    /// would overflow.
+    /// The state was finite, but at the end of this step, where it is observed, beyond 1e15, or the running cost up to there
+    /// was not finite: the objective of the batch would overflow.
     LossOverflow {
         /// Number of the step, from 0.
         step: usize,
@@ -253,7 +253,8 @@ pub struct Gradient {
 }
 
 impl Gradient {
-    /// The objective: loss and running cost together.
+    /// The objective: loss and running cost together. For a vector–Jacobian product the sum of the running costs alone; what the
+    /// caller's cotangents belong to is not known here.
     #[must_use]
     pub fn objective(&self) -> f64 {
         f64::from(self.loss.unwrap_or_default()) + self.cost.as_ref().map_or(0.0, |cost| cost.total)

@@ -22,6 +22,16 @@ pub(crate) fn check_reference(cost: &RunningCost, grid: &TimeGrid, dim: usize) -
         let expected = format!("[time, batch or 1, {dim}]");
         return Err(Error::shape("reference", &[times, batch, components], expected, remedy));
     }
+    // Pieces that f32 cannot tell apart would have no length.
+    let resolution = f64::from(f32::EPSILON) * reference.times().iter().fold(0.0, |m: f64, t| m.max(t.abs()));
+    let shortest = reference.times().windows(2).map(|w| (w[1] - w[0]).abs()).fold(f64::INFINITY, f64::min);
+    if shortest < 4.0 * resolution {
+        return Err(Error::invalid(
+            "times of the reference",
+            format!("{shortest:e} apart, where f32 resolves {resolution:.1e}"),
+            "shift the origin of time, or give fewer of them",
+        ));
+    }
     let ends = [reference.times()[0], reference.times()[times - 1]];
     let [first, last] = [ends[0].min(ends[1]), ends[0].max(ends[1])];
     let [start, end] = [grid.t0().min(grid.t1()), grid.t0().max(grid.t1())];

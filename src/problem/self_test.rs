@@ -71,7 +71,7 @@ fn repeats(gpu: &Gpu, spec: &Spec) -> Result<Option<bool>> {
     execute(
         &mut arena,
         &plan,
-        &[&plan.pack()?, &plan.start(), &plan.forward(Observe::Loss)?, &plan.loss()?, &reverse],
+        &[&plan.pack()?, &plan.start(false), &plan.forward(Observe::Loss)?, &plan.loss()?, &reverse],
     )?;
     let found: Vec<f32> = read(&arena, Slot::Summary, summary::LEN as u64)?;
     Ok((found[summary::SURVIVORS] > 0.0).then_some(found[summary::DIFFERING] == 0.0))

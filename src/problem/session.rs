@@ -39,6 +39,7 @@ pub(super) struct Session {
 struct Programs {
     pack: Program,
     start: Program,
+    start_again: Program,
     /// The last kind of forward pass.
     forward: Option<(Observe, Program)>,
     loss: Program,
@@ -48,7 +49,8 @@ struct Programs {
 
 impl Programs {
     fn new(plan: &Plan) -> Result<Self> {
-        let mut programs = Self { pack: plan.pack()?, start: plan.start(), ..Self::default() };
+        let mut programs =
+            Self { pack: plan.pack()?, start: plan.start(false), start_again: plan.start(true), ..Self::default() };
         if plan.spec.adjoint.is_some() {
             programs.loss = plan.loss()?;
             programs.reverse = plan.reverse()?;
@@ -264,11 +266,8 @@ impl Session {
         if self.programs.forward.as_ref().is_none_or(|(planned, _)| *planned != observe) {
             self.programs.forward = Some((observe, self.plan.forward(observe)?));
         }
-        let Programs { pack, start, forward, loss, reverse } = &self.programs;
-        let mut programs = vec![pack];
-        if !keep_status {
-            programs.push(start);
-        }
+        let Programs { pack, start, start_again, forward, loss, reverse } = &self.programs;
+        let mut programs = vec![pack, if keep_status { start_again } else { start }];
         programs.extend(forward.as_ref().map(|(_, program)| program));
         if observe == Observe::Loss {
             programs.push(loss);

@@ -36,8 +36,9 @@ pub struct Output {
 
 /// Gradient with respect to the times of a grid.
 ///
-/// Step boundaries keep their places relative to the times around them: to t0, t1 and the save times, with
-/// [`TimeGrid::dense`] to t0 and t1 alone. A save time at t0 or t1 moves with it: both hold the same gradient then.
+/// Step boundaries keep their places relative to the times around them: to t0, t1 and the save times. A save time at t0 or t1
+/// moves with it: both hold the same gradient then. With [`TimeGrid::dense`] boundaries move with t0 and t1 alone, and save
+/// times stay where they are, those at t0 and t1 too.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct TimeGradient {
     /// dJ/dt0.

@@ -222,7 +222,7 @@ fn bad_trajectory(status: &[TrajectoryStatus]) -> Option<String> {
     let place = match first {
         TrajectoryStatus::NonFinite { step, time } => format!("in step {step}, which ends at t = {time}"),
         TrajectoryStatus::LossOverflow { step, time } => {
-            format!("after step {step}, at t = {time}, where it is beyond 1e15")
+            format!("after step {step}, at t = {time}, where it or its running cost is beyond bounds")
         }
         TrajectoryStatus::ReverseNonFinite { step, time } => {
             format!("going back in step {step}, which starts at t = {time}")
