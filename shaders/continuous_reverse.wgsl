@@ -2,22 +2,11 @@
 // integral of (a df/dtheta + dL/dtheta) (math.md section 2.3). With steps from t + h to t and stages i in order:
 //   X_i = x - h sum_{j<i} a_ij f_j,   A_i = a + h sum_{j<i} a_ij V_j,   V_i = A_i df/dx(X_i) + dL/dx(X_i).
 // Deltas go to scratch times h b_i, so that outer_product.wgsl sums the integral. Optimise, then discretise: not the
-// gradient of what step_forward computed. Bindings and companions as step_reverse.wgsl. Twin: src/reference/.
-
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
-@group(0) @binding(1) var<uniform> schedule: Schedule;
-@group(0) @binding(2) var<storage, read_write> state: array<f32>;
-@group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
-@group(0) @binding(4) var<storage, read> observed: array<f32>;
-@group(0) @binding(5) var<storage, read_write> status: array<u32>;
-@group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
-
-const ADJOINT_ROWS: u32 = DIM;
+// gradient of what step_forward computed. Companions as those of step_reverse.wgsl. Twin: src/reference/.
 
 // What the deltas of a stage are worth in the integral over theta.
 var<private> share: f32;
-// Adjoint, the derivatives V_i of the stages, and the cotangent of an observation at the end of a step.
-var<private> a: array<f32, COMPONENTS>;
+// The derivatives V_i of the stages, and the cotangent of an observation at the end of a step.
 var<private> v: array<f32, COMPONENTS * STAGES>;
 var<private> jump: array<f32, COMPONENTS>;
 
@@ -38,15 +27,6 @@ fn receive(slot: u32) {
 
 fn pull(q: u32) -> f32 {
     return 0.0;
-}
-
-/// Quarantines trajectories that are no longer finite.
-fn check(n: u32) {
-    for (var q = 0u; q < COMPONENTS; q++) {
-        let r = q % TRAJECTORIES;
-        bad[r] = bad[r] || !is_finite(a[q]) || !is_finite(x[q]);
-    }
-    quarantine(n);
 }
 
 /// A_i.
@@ -91,14 +71,7 @@ fn walk_back(step: Entry, n: u32, in_tile: u32, last: bool) {
 @compute @workgroup_size(WORKGROUP)
 fn continuous_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let in_tile = group.x * WORKGROUP + local;
-    first = call.first_trajectory + in_tile * TRAJECTORIES;
-    lane = local;
-    count_in();
-    for (var q = 0u; q < COMPONENTS; q++) {
-        x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
-        a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
-    }
-    begin_charging();
+    enter(local, in_tile);
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
         let step = schedule.entries[call.first_step + n];
@@ -110,8 +83,5 @@ fn continuous_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_in
         pass_start(schedule.entries[call.first_step].start);
     }
     receive(call.outer_slot);
-    for (var q = 0u; q < COMPONENTS; q++) {
-        state[element(q)] = x[q];
-        adjoint[element(q)] = select(0.0, a[q], alive[q % TRAJECTORIES]);
-    }
+    leave();
 }

@@ -2,22 +2,11 @@
 // and pulls the adjoint through them (discrete adjoint, math.md section 2.2):
 //   K_i = h (b_i a + sum_{j>i} a_ji Y_j),   Y_i = K_i df/dx(X_i),   a <- a + sum Y_i.
 // Activations and deltas of every evaluation go to scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them.
-// In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state, status. Trajectories that are padding or not finite write zeros to scratch.
-// Companions: common, schedule, entry_step, stages, step_call, pull_back, charge_*, clock_*, recover_*, generated mlp_record and mlp_backprop.
+// In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state,
+// status. Trajectories that are padding or not finite write zeros to scratch.
+// Companions: common, schedule, entry_step, stages, step_call, single_back, pull_back, charge_*, clock_*, recover_*,
+// generated mlp_record and mlp_backprop.
 // Twin: src/reference/solve.rs.
-
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
-@group(0) @binding(1) var<uniform> schedule: Schedule;
-@group(0) @binding(2) var<storage, read_write> state: array<f32>;
-@group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
-@group(0) @binding(4) var<storage, read> observed: array<f32>;
-@group(0) @binding(5) var<storage, read_write> status: array<u32>;
-@group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
-
-const ADJOINT_ROWS: u32 = DIM;
-
-// Adjoint.
-var<private> a: array<f32, COMPONENTS>;
 
 /// Adds the cotangent of an observation.
 fn receive(slot: u32) {
@@ -35,26 +24,10 @@ fn pull(q: u32) -> f32 {
     return a[q];
 }
 
-/// Quarantines trajectories that are no longer finite.
-fn check(n: u32) {
-    for (var q = 0u; q < COMPONENTS; q++) {
-        let r = q % TRAJECTORIES;
-        bad[r] = bad[r] || !is_finite(a[q]) || !is_finite(x[q]);
-    }
-    quarantine(n);
-}
-
 @compute @workgroup_size(WORKGROUP)
 fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let in_tile = group.x * WORKGROUP + local;
-    first = call.first_trajectory + in_tile * TRAJECTORIES;
-    lane = local;
-    count_in();
-    for (var q = 0u; q < COMPONENTS; q++) {
-        x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
-        a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
-    }
-    begin_charging();
+    enter(local, in_tile);
     start_clock();
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
@@ -87,8 +60,5 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
     stop_clock();
     receive(call.outer_slot);
-    for (var q = 0u; q < COMPONENTS; q++) {
-        state[element(q)] = x[q];
-        adjoint[element(q)] = select(0.0, a[q], alive[q % TRAJECTORIES]);
-    }
+    leave();
 }

@@ -165,7 +165,7 @@ fn step_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
     text.bindings.extend([ReadWrite, ReadWrite, Read, ReadWrite, ReadWrite]);
     text.body(Part::Reverse);
-    text.push(&[shader!("pull_back")]);
+    text.push(&[shader!("single_back"), shader!("pull_back")]);
     if step.adjoint == Some(Adjoint::Stored) {
         text.bindings.push(Read);
         text.push(&[shader!("recover_stored")]);
@@ -185,7 +185,13 @@ fn continuous_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     text.body(Part::Whole);
     let knots = if step.terms.clock { shader!("knots") } else { shader!("knots_none") };
     // The clock that `pull_back` asks for stands still: the Hamiltonian says it all.
-    text.push(&[shader!("pull_back"), shader!("continuous_reverse"), knots, shader!("clock_none")]);
+    text.push(&[
+        shader!("single_back"),
+        shader!("pull_back"),
+        shader!("continuous_reverse"),
+        knots,
+        shader!("clock_none"),
+    ]);
     text.charge();
     text.done()
 }

@@ -25,9 +25,17 @@ impl Session {
         let summary: Vec<f32> = read(&self.arena, Slot::Summary, summary::LEN as u64)?;
         let loss = matches!(seed, Seed::Targets(_)).then_some(summary[summary::LOSS]);
         let parameters = shape.parameters as usize;
+        // Those of the loss lie behind those of the field.
+        let wanted = if wrt.loss {
+            shape.parameters + shape.loss_parameters
+        } else if wrt.theta {
+            shape.parameters
+        } else {
+            0
+        };
         let mut theta: Vec<f32> =
-            read(&self.arena, Slot::Gradient, u64::from(shape.parameters + shape.loss_parameters))?;
-        let log_scale = theta.split_off(parameters);
+            if wanted > 0 { read(&self.arena, Slot::Gradient, wanted.into())? } else { Vec::new() };
+        let log_scale = theta.split_off(parameters.min(theta.len()));
         if !wrt.theta {
             theta.clear();
         }

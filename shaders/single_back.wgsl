@@ -1,0 +1,43 @@
+// What the reverse kernels of one state share, discrete and continuous: bindings, the adjoint, and the way in and out.
+// Companions: stages.wgsl, step_call.wgsl, pull_back.wgsl.
+
+@group(0) @binding(0) var<storage, read> weights: array<f32>;
+@group(0) @binding(1) var<uniform> schedule: Schedule;
+@group(0) @binding(2) var<storage, read_write> state: array<f32>;
+@group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
+@group(0) @binding(4) var<storage, read> observed: array<f32>;
+@group(0) @binding(5) var<storage, read_write> status: array<u32>;
+@group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
+
+const ADJOINT_ROWS: u32 = DIM;
+
+// Adjoint.
+var<private> a: array<f32, COMPONENTS>;
+
+/// Takes state and adjoint of the trajectories that take part.
+fn enter(local: u32, in_tile: u32) {
+    first = call.first_trajectory + in_tile * TRAJECTORIES;
+    lane = local;
+    count_in();
+    for (var q = 0u; q < COMPONENTS; q++) {
+        x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
+        a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
+    }
+    begin_charging();
+}
+
+/// Quarantines trajectories that are no longer finite.
+fn check(n: u32) {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        let r = q % TRAJECTORIES;
+        bad[r] = bad[r] || !is_finite(a[q]) || !is_finite(x[q]);
+    }
+    quarantine(n);
+}
+
+fn leave() {
+    for (var q = 0u; q < COMPONENTS; q++) {
+        state[element(q)] = x[q];
+        adjoint[element(q)] = select(0.0, a[q], alive[q % TRAJECTORIES]);
+    }
+}
