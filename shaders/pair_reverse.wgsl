@@ -6,7 +6,8 @@
 // In: weights, schedule, cotangents of the observations; in/out: adjoint [2 dim, stride],
 // status. Where the sources come from is up to source_stored.wgsl (pair_walk has left them) or source_walked.wgsl (this
 // kernel walks back itself, with the increments that it evaluates anyway). Companions: common, schedule, entry_update,
-// status, stages, step_call, pull_back, charge_*, clock_*, source_*, generated mlp_record and mlp_backprop. Mirror: pair_walk.wgsl. Twin:
+// status, stages, step_call, pull_back, charge_*, clock_*, source_*, generated mlp_record and mlp_backprop.
+// Mirror: pair_walk.wgsl. Twin:
 // src/reference/pair.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;

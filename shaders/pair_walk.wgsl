@@ -3,7 +3,8 @@
 // One pipeline for both directions: a driver may give another pipeline other bits, and the way back must meet the bits of
 // the way there. In: weights, schedule; in/out: state (both copies), observations, status, measures (largest distance of
 // the copies, running cost); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
-// Companions: common, schedule, entry_update, status, stages, step_call, observe, pay or pay_nothing, pair_float or pair_fixed and theirs,
+// Companions: common, schedule, entry_update, status, stages, step_call, observe, pay or pay_nothing,
+// pair_float or pair_fixed and theirs,
 // generated mlp_eval. Twin: src/reference/pair.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;

@@ -1,5 +1,6 @@
 // Adds up the running cost of each trajectory over a dispatch, with the weights of the solver's own quadrature.
-// Companions: cost.wgsl, step_call.wgsl, bindings `measures` and `status`. A cost that is not finite would spoil that of the batch. Mirror: charge.wgsl.
+// A trajectory whose cost is not finite is taken out: it would spoil the mean of the batch.
+// Companions: cost.wgsl, step_call.wgsl, status.wgsl, bindings `measures` and `status`. Mirror: charge.wgsl.
 
 var<private> paid: array<f32, TRAJECTORIES>;
 

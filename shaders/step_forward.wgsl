@@ -2,7 +2,8 @@
 // In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride], status (first step
 // that left the finite numbers), running cost, and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
-// Companions: common, schedule, entry_step, stages, step_call, observe, store_*, pay or pay_nothing, generated mlp_eval. Twin: src/reference/solve.rs.
+// Companions: common, schedule, entry_step, stages, step_call, observe, store_*, pay or pay_nothing,
+// generated mlp_eval. Twin: src/reference/solve.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
