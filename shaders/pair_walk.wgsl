@@ -4,8 +4,7 @@
 // the way there. In: weights, schedule; in/out: state (both copies), observations, status, measures (largest distance of
 // the copies, running cost); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
 // Companions: common, schedule, entry_update, status, stages, step_call, observe, pay or pay_nothing,
-// pair_float or pair_fixed and theirs,
-// generated mlp_eval. Twin: src/reference/pair.rs.
+// pair_float or pair_fixed and theirs, generated mlp_eval. Twin: src/reference/pair.rs.
 
 @group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
