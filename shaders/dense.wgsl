@@ -4,7 +4,6 @@
 // Companions: the step kernels' common files, dense_table, generated mlp_eval. Mirror: dense_reverse.wgsl. Twin:
 // src/reference/.
 
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read> at_ends: array<f32>;
 @group(0) @binding(3) var<storage, read_write> outputs: array<f32>;

@@ -5,13 +5,11 @@
 // Companions: the step kernels' common files, dense_table, pull_back, generated mlp_record and mlp_backprop. Mirror:
 // dense.wgsl.
 
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read> at_ends: array<f32>;
 @group(0) @binding(3) var<storage, read> outputs: array<f32>;
 @group(0) @binding(4) var<storage, read_write> observed: array<f32>;
 @group(0) @binding(5) var<storage, read_write> status: array<u32>;
-@group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
 @group(0) @binding(7) var<storage, read_write> times: array<f32>;
 @group(0) @binding(8) var<storage, read> table: array<Interpolation>;
 

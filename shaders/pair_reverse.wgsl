@@ -10,12 +10,10 @@
 // Mirror: pair_walk.wgsl. Twin:
 // src/reference/pair.rs.
 
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> adjoint: array<f32>;
 @group(0) @binding(3) var<storage, read> observed: array<f32>;
 @group(0) @binding(4) var<storage, read_write> status: array<u32>;
-@group(0) @binding(5) var<storage, read_write> scratch: array<Lanes>;
 
 const ADJOINT_ROWS: u32 = 2u * DIM;
 
@@ -57,7 +55,7 @@ fn contract_adjoint() {
 /// The increment, evaluated again and pulled back: k holds the cotangents of its stages afterwards.
 fn pull_increment(entry: Entry, n: u32, in_tile: u32) {
     find_source(entry, n);
-    for (var i = 0u; i < STAGES; i++) {
+    for (var i = 0u; i < RECORDED; i++) {
         stage_argument(i, entry.h);
         record_stage(i, n, in_tile, entry.t + schedule.nodes[i].c * entry.h);
     }
@@ -112,6 +110,7 @@ fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
     }
     begin_charging();
+    begin_sums(group.x);
     start_clock();
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
@@ -127,6 +126,7 @@ fn pair_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
     stop_clock();
     receive(call.outer_slot);
+    end_sums();
     end_sources();
     for (var c = 0u; c < 2u; c++) {
         for (var q = 0u; q < COMPONENTS; q++) {

@@ -6,7 +6,6 @@
 // Companions: common, schedule, entry_update, status, stages, step_call, observe, pay or pay_nothing,
 // pair_float or pair_fixed and theirs, generated mlp_eval. Twin: src/reference/pair.rs.
 
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<Word>;
 @group(0) @binding(5) var<storage, read_write> sources: array<f32>;

@@ -1,13 +1,11 @@
 // What the reverse kernels of one state share, discrete and continuous: bindings, the adjoint, and the way in and out.
 // Companions: stages.wgsl, step_call.wgsl, pull_back.wgsl.
 
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
 @group(0) @binding(3) var<storage, read_write> adjoint: array<f32>;
 @group(0) @binding(4) var<storage, read> observed: array<f32>;
 @group(0) @binding(5) var<storage, read_write> status: array<u32>;
-@group(0) @binding(6) var<storage, read_write> scratch: array<Lanes>;
 
 const ADJOINT_ROWS: u32 = DIM;
 

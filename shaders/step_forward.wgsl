@@ -5,7 +5,6 @@
 // Companions: common, schedule, entry_step, stages, step_call, observe, store_*, pay or pay_nothing,
 // generated mlp_eval. Twin: src/reference/solve.rs.
 
-@group(0) @binding(0) var<storage, read> weights: array<f32>;
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
 @group(0) @binding(5) var<storage, read_write> measures: array<f32>;

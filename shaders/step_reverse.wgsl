@@ -1,11 +1,11 @@
 // Walks a tile of the batch back through a run of steps: recovers the state before each step, evaluates the stages again
 // and pulls the adjoint through them (discrete adjoint, math.md section 2.2):
 //   K_i = h (b_i a + sum_{j>i} a_ji Y_j),   Y_i = K_i df/dx(X_i),   a <- a + sum Y_i.
-// Activations and deltas of every evaluation go to scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them.
+// Activations and deltas go to scratch, or the sums of dJ/dtheta are made here: pull_scratch.wgsl, pull_inside.wgsl.
 // In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state,
-// status. Trajectories that are padding or not finite write zeros to scratch.
-// Companions: common, schedule, entry_step, stages, step_call, single_back, pull_back, charge_*, clock_*, recover_*,
-// generated mlp_record and mlp_backprop.
+// status. Trajectories that are padding or not finite add nothing to dJ/dtheta.
+// Companions: common, schedule, entry_step, stages, step_call, single_back, pull_back, pull_scratch or pull_inside,
+// charge_*, clock_*, recover_*, and the field's functions that those name.
 // Twin: src/reference/solve.rs.
 
 /// Adds the cotangent of an observation.
@@ -28,6 +28,7 @@ fn pull(q: u32) -> f32 {
 fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     let in_tile = group.x * WORKGROUP + local;
     enter(local, in_tile);
+    begin_sums(group.x);
     start_clock();
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
@@ -35,7 +36,7 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         pass_knot(step.slot);
         receive(step.slot);
         recover(n);
-        for (var p = 0u; p < PHASES * STAGES; p++) {
+        for (var p = 0u; p < (PHASES - 1u) * STAGES + RECORDED; p++) {
             // Reconstruction first, if there is such a phase, then the stages of the step itself.
             let recording = p + STAGES >= PHASES * STAGES;
             let i = p % STAGES;
@@ -60,5 +61,6 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     }
     stop_clock();
     receive(call.outer_slot);
+    end_sums();
     leave();
 }

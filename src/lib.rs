@@ -76,7 +76,7 @@ pub mod train;
 pub use error::{Error, Result};
 pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
 pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
-pub use plan::{Candidate, Caps, DeviceKind, FieldEvaluations, MemoryPlan, Slot};
+pub use plan::{Candidate, Caps, DeviceKind, Family, FieldEvaluations, KernelOptions, MemoryPlan, Slot};
 pub use problem::{
     Cost, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE, Reconstruction, Report,
     Solution, TrajectoryStatus, Warning,

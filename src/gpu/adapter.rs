@@ -42,6 +42,8 @@ pub struct AdapterSummary {
 
 /// What every kernel needs from an adapter.
 pub(super) const REQUIRED: wgpu::Features = wgpu::Features::IMMEDIATES;
+/// What some kernels need and others do without.
+pub(super) const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
 
 /// Lists the adapters of this machine, in the order of their indices.
 ///

@@ -31,7 +31,10 @@ impl Arena {
         let (layout, field) = (&plan.shape.layout, &plan.spec.field);
         arena.upload(Slot::PackTable, &layout.pack_table(field))?;
         if plan.memory.bytes(Slot::Rectangles) > 0 {
-            arena.upload(Slot::Rectangles, &rectangles(layout, field, plan.shape.lane.into()))?;
+            arena.upload(Slot::Rectangles, &rectangles(layout, field, plan.shape.arrangement.other.into()))?;
+        }
+        if let Some(inside) = plan.shape.inside.as_ref().filter(|_| plan.memory.bytes(Slot::SumTable) > 0) {
+            arena.upload(Slot::SumTable, &inside.table(field))?;
         }
         if plan.spec.grid.is_dense() {
             arena.upload(Slot::DenseTable, &plan.dense_table())?;
@@ -50,6 +53,8 @@ impl Arena {
         for &(slot, bytes) in memory.entries() {
             let usage = match slot {
                 Slot::Schedule => BufferUsages::UNIFORM,
+                // Some kernels read them as a uniform.
+                Slot::Weights => BufferUsages::STORAGE | BufferUsages::UNIFORM,
                 _ => BufferUsages::STORAGE,
             } | BufferUsages::COPY_SRC
                 | BufferUsages::COPY_DST;

@@ -46,7 +46,7 @@ impl Gpu {
         let info = adapter.get_info();
         // A device has exactly what is asked for: take the adapter's limits, not the defaults.
         let limits = adapter.limits();
-        let optional = wgpu::Features::SUBGROUP & adapter.features();
+        let optional = adapter::OPTIONAL & adapter.features();
         let (device, queue) = pollster::block_on(adapter.request_device(&DeviceDescriptor {
             label: Some("costate"),
             required_features: adapter::REQUIRED | optional,
@@ -62,11 +62,16 @@ impl Gpu {
             wgpu::DeviceType::Cpu => Caps::cpu(&info.name),
             _ => Caps::gpu(&info.name),
         };
-        let uniform_subgroup = info.subgroup_min_size == info.subgroup_max_size && !optional.is_empty();
+        let subgroups = optional.contains(wgpu::Features::SUBGROUP);
+        let uniform_subgroup = info.subgroup_min_size == info.subgroup_max_size && subgroups;
         let caps = Caps {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
             max_workgroups: limits.max_compute_workgroups_per_dimension,
+            max_uniform: limits.max_uniform_buffer_binding_size,
+            workgroup_memory: limits.max_compute_workgroup_storage_size,
+            max_workgroup: limits.max_compute_invocations_per_workgroup.min(limits.max_compute_workgroup_size_x),
+            int64: optional.contains(wgpu::Features::SHADER_INT64),
             subgroup: uniform_subgroup.then_some(info.subgroup_min_size),
             scratch_bytes: base.scratch_bytes.min(limits.max_storage_buffer_binding_size),
             ..base
@@ -119,6 +124,10 @@ impl Gpu {
             trajectory_flops: limits.trajectory_flops.min(own.trajectory_flops),
             submit_flops: limits.submit_flops.min(own.submit_flops),
             scratch_bytes: limits.scratch_bytes.min(own.scratch_bytes).min(limits.max_binding),
+            max_uniform: limits.max_uniform.min(own.max_uniform),
+            workgroup_memory: limits.workgroup_memory.min(own.workgroup_memory),
+            max_workgroup: limits.max_workgroup.min(own.max_workgroup),
+            int64: limits.int64 && own.int64,
             subgroup: own.subgroup.filter(|s| limits.subgroup == Some(*s)),
             ..own.clone()
         };

@@ -272,7 +272,7 @@ impl<'a> MlpText<'a> {
     fn weight(&self, k: usize) -> String {
         match self.lane.fetch {
             WeightFetch::Uniform => format!("weights[row + {k}u]"),
-            WeightFetch::Broadcast8 => format!("subgroupBroadcast(w{}, {}u)", k / 8, k % 8),
+            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => format!("subgroupBroadcast(w{}, {}u)", k / 8, k % 8),
         }
     }
 

@@ -11,6 +11,7 @@ macro_rules! shader {
 
 mod mlp;
 mod outer;
+mod paired;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -55,11 +56,12 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
             let header = format!("const WORKGROUP: u32 = {}u;\n", outer.workgroup);
             let lanes = match outer.fetch {
                 WeightFetch::Uniform => shader!("outer_alone"),
-                WeightFetch::Broadcast8 => shader!("outer_together"),
+                WeightFetch::Broadcast8 | WeightFetch::Pairs8 => shader!("outer_together"),
             };
             let files = vec![header, shader!("outer_product").into(), lanes.into(), outer::outer_sums(*outer)];
             (files, vec![Read, Read, ReadWrite])
         }
+        Kernel::UnpackGradient => folded(&[shader!("unpack_gradient")], &[Read, Read, ReadWrite]),
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
@@ -166,6 +168,7 @@ fn step_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     text.bindings.extend([ReadWrite, ReadWrite, Read, ReadWrite, ReadWrite]);
     text.body(Part::Reverse);
     text.push(&[shader!("single_back"), shader!("pull_back")]);
+    text.sums(6);
     if step.adjoint == Some(Adjoint::Stored) {
         text.bindings.push(Read);
         text.push(&[shader!("recover_stored")]);
@@ -192,6 +195,7 @@ fn continuous_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
         knots,
         shader!("clock_none"),
     ]);
+    text.sums(6);
     text.charge();
     text.done()
 }
@@ -211,6 +215,7 @@ fn dense_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     text.bindings.extend([Read, Read, ReadWrite, ReadWrite, ReadWrite, ReadWrite, Read]);
     text.body(Part::Reverse);
     text.push(&[&format!("const TIMES: bool = {};", step.terms.clock), shader!("pull_back")]);
+    text.sums(6);
     text.push(&[shader!("charge_nothing"), shader!("clock_none"), shader!("dense_table"), shader!("dense_reverse")]);
     text.done()
 }
@@ -231,6 +236,7 @@ fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     text.bindings.extend([ReadWrite, Read, ReadWrite, ReadWrite]);
     text.body(Part::Reverse);
     text.push(&[shader!("pull_back"), shader!("pair_reverse"), text.clock()]);
+    text.sums(5);
     text.push(&[if pair.drifts && pair.terms.clock { shader!("drift") } else { shader!("drift_none") }]);
     match pair.sources {
         Sources::Stored => {

@@ -3,9 +3,10 @@
 use std::fmt::Write as _;
 
 use super::mlp::{Extras, MlpText};
+use super::paired::PairedText;
 use super::{Access, binding, conversions};
 use crate::model::Mlp;
-use crate::plan::{FieldLayout, Lane, Packed, PairKernel, Terms, Words};
+use crate::plan::{FieldLayout, Lane, Packed, PairKernel, Sums, Terms, WeightFetch, Words};
 
 /// A kernel in the making. Weights and schedule are its first bindings.
 pub(super) struct StepText<'a> {
@@ -17,6 +18,8 @@ pub(super) struct StepText<'a> {
     /// What the field's body does beside its work.
     pub(super) extras: Extras,
     pub(super) bindings: Vec<Access>,
+    /// Stages that are evaluated before pulling back, where the sums are made inside: nothing asks for the last value.
+    recorded: u32,
 }
 
 /// The functions of the field that a kernel has.
@@ -47,11 +50,13 @@ impl<'a> StepText<'a> {
         }
         let _ = writeln!(header, "const TIME_INPUT: bool = {};", extras.time);
         // What one invocation reads and writes at once in buffers over trajectories.
-        let lanes = match lane.trajectories {
-            1 => "f32".to_owned(),
-            r => format!("vec{r}<f32>"),
-        };
-        let _ = writeln!(header, "alias Lanes = {lanes};");
+        if lane.sums() == Sums::Scratch {
+            let lanes = match lane.trajectories {
+                1 => "f32".to_owned(),
+                r => format!("vec{r}<f32>"),
+            };
+            let _ = writeln!(header, "alias Lanes = {lanes};");
+        }
         let mut text = Self {
             field,
             lane,
@@ -60,7 +65,9 @@ impl<'a> StepText<'a> {
             files: vec![header],
             extras,
             bindings: vec![Access::Read, Access::Uniform],
+            recorded: stages - 1,
         };
+        text.weights();
         text.push(&[shader!("common"), shader!("activation"), shader!("schedule"), entry, shader!("status")]);
         text.push(&[shader!("stages"), shader!("step_call")]);
         text
@@ -77,8 +84,44 @@ impl<'a> StepText<'a> {
         self.files.extend(files.iter().map(|f| (*f).to_owned()));
     }
 
+    /// The binding of the weights.
+    fn weights(&mut self) {
+        if self.lane.fetch == WeightFetch::Pairs8 {
+            self.bindings[0] = Access::Uniform;
+            let words = self.layout.packed.div_ceil(4);
+            self.files.push(format!("@group(0) @binding(0) var<uniform> weights: array<vec2<u64>, {words}>;\n"));
+            self.push(&[shader!("words")]);
+        } else {
+            self.push(&[shader!("weights_storage")]);
+        }
+    }
+
+    /// How cotangents are pulled back, with binding `number` for what dJ/dθ is made of or for its sums.
+    pub(super) fn sums(&mut self, number: usize) {
+        match self.lane.sums() {
+            Sums::Scratch => {
+                self.files.push(binding(number, Access::ReadWrite, "scratch", "Lanes"));
+                self.push(&[shader!("pull_scratch")]);
+            }
+            Sums::Inside => {
+                self.files.push(binding(number, Access::ReadWrite, "sums", "u64"));
+                let recorded = self.recorded;
+                self.files.push(format!("const RECORDED: u32 = {recorded}u;\n"));
+                self.push(&[shader!("pull_inside")]);
+            }
+        }
+    }
+
     /// The field's body.
     pub(super) fn body(&mut self, part: Part) {
+        if self.lane.fetch == WeightFetch::Pairs8 {
+            let text = PairedText::new(&self.layout, self.field, self.lane);
+            self.files.push(match part {
+                Part::Forward => text.forward(),
+                Part::Reverse | Part::Whole => text.reverse(),
+            });
+            return;
+        }
         let text = MlpText::new(&self.layout, self.field, self.lane, self.extras);
         self.files.push(match part {
             Part::Forward => text.forward(),

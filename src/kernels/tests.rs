@@ -16,15 +16,15 @@ use super::mlp::{Extras, MlpText};
 use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, FieldLayout, GatherCall, Lane, LossCall, MAX_STAGES,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall, MAX_STAGES,
     NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall, StepCall,
     Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
-const SCALAR: Lane = Lane { trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
-const PAIR: Lane = Lane { trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
-const VECTOR: Lane = Lane { trajectories: 4, workgroup: 8, fetch: WeightFetch::Broadcast8 };
+const SCALAR: Lane = Lane { family: Family::Lane, trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
+const PAIR: Lane = Lane { family: Family::Lane, trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
+const VECTOR: Lane = Lane { family: Family::Lane, trajectories: 4, workgroup: 8, fetch: WeightFetch::Broadcast8 };
 
 fn field(dim: usize, hidden: &[usize], activation: Activation, time_input: bool) -> Mlp {
     Mlp::builder(dim).hidden(hidden, activation).time_input(time_input).build().expect("a valid field")
@@ -417,7 +417,7 @@ fn the_generated_text_of_a_tiny_field() {
         let body = MlpText::new(&layout, &mlp, lane, extras);
         if reverse { body.reverse() } else { body.forward() }
     };
-    let both = Lane { trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
+    let both = Lane { family: Family::Lane, trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
     insta::assert_snapshot!("reverse_with_tangents", text(true, both));
     insta::assert_snapshot!("forward", text(false, SCALAR));
     insta::assert_snapshot!("reverse", text(true, SCALAR));

@@ -6,8 +6,8 @@
 
 use super::buffers::Slot;
 use super::fold::fold;
-use super::kernel::{CountCall, Kernel};
-use super::program::{Command, Program};
+use super::kernel::{CountCall, Kernel, Sums};
+use super::program::{Binding, Command, Dispatch, Program};
 use super::reduce::reduce;
 use super::solve::Plan;
 use super::word;
@@ -16,7 +16,7 @@ use crate::error::Result;
 /// Dispatches that one level may sum, and the shortest block.
 const SHORTEST: u64 = 64;
 
-/// Length of the blocks for `dispatches` dispatches that add to the partials; `None` if one level will do.
+/// Length of the blocks for so many additions to a partial, one a dispatch or one an evaluation; `None` if one level will do.
 pub(super) fn block(dispatches: u64) -> Option<u64> {
     let root = dispatches.isqrt();
     (dispatches > SHORTEST).then_some((root + u64::from(root * root < dispatches)).max(SHORTEST))
@@ -30,8 +30,15 @@ impl Plan {
         }
         let mut program = self.in_blocks(program)?;
         let source = if self.block.is_some() { Slot::Totals } else { Slot::Partials };
-        let (slices, parameters) = (self.shape.slices(), u64::from(self.shape.parameters));
-        reduce(&mut program, &self.caps, source, slices, parameters, 0, Slot::Gradient, 0)?;
+        let (rows, columns) = (self.shape.partial_rows(), self.shape.partial_columns());
+        let target = if self.shape.inside.is_some() { Slot::SumRow } else { Slot::Gradient };
+        reduce(&mut program, &self.caps, source, rows, columns, 0, target, 0)?;
+        if self.shape.inside.is_some() {
+            let call = CountCall { count: self.shape.parameters };
+            let bindings = [Slot::SumRow, Slot::SumTable, Slot::Gradient].map(Binding::from).to_vec();
+            let count = u64::from(self.shape.parameters);
+            program.dispatch(Kernel::UnpackGradient, bindings, fold(count, 64, &self.caps)?, &call, count);
+        }
         Ok(program)
     }
 
@@ -42,10 +49,9 @@ impl Plan {
         blocked.clear(Slot::Totals);
         let mut added = 0;
         for command in program.commands {
-            let adds = matches!(&command, Command::Dispatch(d) if matches!(*d.kernel, Kernel::OuterProduct(_)));
+            added += if let Command::Dispatch(d) = &command { self.adds(d) } else { 0 };
             blocked.commands.push(command);
-            added += u64::from(adds);
-            if added == block {
+            if added >= block {
                 self.accumulate(&mut blocked)?;
                 added = 0;
             }
@@ -56,8 +62,19 @@ impl Plan {
         Ok(blocked)
     }
 
+    /// How often a dispatch adds to each partial: a reverse kernel that makes the sums itself does so with every evaluation.
+    fn adds(&self, dispatch: &Dispatch) -> u64 {
+        match &*dispatch.kernel {
+            Kernel::OuterProduct(_) => 1,
+            Kernel::StepReverse(step) if step.lane.sums() == Sums::Inside => {
+                u64::from(step.stages) * u64::from(dispatch.steps())
+            }
+            _ => 0,
+        }
+    }
+
     fn accumulate(&self, program: &mut Program) -> Result<()> {
-        let count = self.shape.slices() * u64::from(self.shape.parameters);
+        let count = self.shape.partials();
         let call = CountCall { count: word(count, "gradient partials")? };
         let bindings = vec![Slot::Partials.into(), Slot::Totals.into()];
         program.dispatch(Kernel::Accumulate, bindings, fold(count, 64, &self.caps)?, &call, count);

@@ -54,9 +54,13 @@ pub enum Slot {
     Scratch,
     /// Rectangles of weights for `outer_product`.
     Rectangles,
-    /// Parameter-gradient partials, `[slices, P]`.
+    /// Where the sum of each parameter lies in a row of partials, if reverse kernels make them, `[P]`.
+    SumTable,
+    /// A row of partials in that order.
+    SumRow,
+    /// Parameter-gradient partials: `[slices, P]` of the scratch, or a row for each workgroup of the reverse kernel.
     Partials,
-    /// Partials of earlier dispatches, `[slices, P]`; with the stored and checkpointed adjoints only if there are so many
+    /// Partials of earlier dispatches, of the same shape; with the stored and checkpointed adjoints only if there are so many
     /// that one sum over them would lose digits.
     Totals,
     /// Intermediate sums of reductions.

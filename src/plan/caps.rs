@@ -35,6 +35,14 @@ pub struct Caps {
     /// Bytes of scratch for activations and deltas in the reverse pass: about a cache on CPUs, enough rows to fill the
     /// machine on GPUs.
     pub scratch_bytes: u64,
+    /// Largest window of a uniform buffer, in bytes.
+    pub max_uniform: u64,
+    /// Workgroup memory, in bytes.
+    pub workgroup_memory: u32,
+    /// Most invocations of a workgroup.
+    pub max_workgroup: u32,
+    /// True if shaders have integers of 64 bits.
+    pub int64: bool,
     /// Subgroup width if it is the same for every pipeline and subgroup operations are there.
     pub subgroup: Option<u32>,
 }
@@ -53,6 +61,10 @@ impl Caps {
             submit_flops: 4 << 30,
             trajectory_flops: 1 << 26,
             scratch_bytes: 4 << 20,
+            max_uniform: 64 << 10,
+            workgroup_memory: 16 << 10,
+            max_workgroup: 256,
+            int64: false,
             subgroup: None,
         }
     }

@@ -9,7 +9,7 @@ use super::buffers::Slot;
 use super::caps::Caps;
 use super::kernel::{Kernel, StepCall, StepKernel, Terms};
 use super::lane::Trips;
-use super::passes::Tiles;
+use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};
 use super::shape::{Shape, Spec};
 use super::solve::{Observe, Plan};
@@ -55,7 +55,7 @@ fn reverse_most(spec: &Spec, shape: &Shape, caps: &Caps) -> u64 {
 
 /// Save times of one dispatch, whose scratch has room for so many evaluations. [`Shape`] has seen to it that one fits.
 fn most(spec: &Spec, shape: &Shape, caps: &Caps, evaluations: u64) -> u64 {
-    let trips = Trips::dense(&shape.layout, &spec.field, shape.lane);
+    let trips = Trips::dense(&shape.layout, &spec.field, shape.arrangement.other);
     (evaluations / EVALUATIONS).min(caps.max_trips.saturating_sub(trips.fixed) / trips.reverse_step).max(1)
 }
 
@@ -93,7 +93,8 @@ impl Plan {
             let slots = [Slot::Weights, Slot::Schedule, Slot::Observed, Slot::Outputs, Slot::DenseTable, Slot::Status];
             let call = StepCall { mode: self.mode(observe), ..call };
             let flops = self.dense_flops(call.steps, tile);
-            program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), self.groups(tile), &call, flops);
+            let groups = groups(self.shape.arrangement.other, tile);
+            program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), groups, &call, flops);
             Ok(())
         })
     }
@@ -105,7 +106,7 @@ impl Plan {
         program.copy((Slot::Observed, 0), (Slot::Ends, 0), bytes);
         program.clear(Slot::Observed);
         let kernel = Arc::new(Kernel::DenseReverse(self.dense_kernel(true)));
-        let lanes = shape.lane.trajectories;
+        let lanes = shape.arrangement.other.trajectories;
         let most = reverse_most(&self.spec, shape, &self.caps);
         self.over_outputs(program, shape.reverse_tile, most, |program, call, tile| {
             let slots = [
@@ -121,7 +122,8 @@ impl Plan {
             ];
             let call = StepCall { rows: shape.rows / lanes, tile: tile / lanes, ..call };
             let flops = 3 * self.dense_flops(call.steps, tile);
-            program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), self.groups(tile), &call, flops);
+            let groups = groups(shape.arrangement.other, tile);
+            program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), groups, &call, flops);
             self.outer_product_of(program, EVALUATIONS * u64::from(call.steps), tile)
         })
     }
@@ -157,7 +159,7 @@ impl Plan {
 
     fn dense_kernel(&self, back: bool) -> StepKernel {
         let terms = Terms { clock: back && self.shape.terms.clock, ..Terms::default() };
-        StepKernel { field: self.spec.field.clone(), stages: 1, lane: self.shape.lane, adjoint: None, terms }
+        StepKernel { field: self.spec.field.clone(), stages: 1, lane: self.shape.arrangement.other, adjoint: None, terms }
     }
 
     fn dense_flops(&self, outputs: u32, trajectories: u32) -> u64 {

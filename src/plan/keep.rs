@@ -150,7 +150,7 @@ mod tests {
     /// No invocation makes more loop trips than the device allows, and elements of sums all have one.
     fn check_trips(plan: &Plan, programs: [&Program; 2], case: &str) {
         let (shape, spec) = (&plan.shape, &plan.spec);
-        let trips = Trips::of(&shape.layout, spec, shape.stages, shape.lane);
+        let trips = Trips::of(&shape.layout, spec, shape.stages, shape.arrangement);
         for command in programs.iter().flat_map(|p| &p.commands) {
             let Command::Dispatch(d) = command else { continue };
             let steps = u64::from(d.call[1]);
@@ -164,7 +164,7 @@ mod tests {
                 Kernel::FixedStart(_) => 0,
                 Kernel::Accumulate => {
                     let threads = u64::from(d.groups[0]) * u64::from(d.groups[1]) * 64;
-                    let values = shape.slices() * u64::from(shape.parameters);
+                    let values = shape.partials();
                     assert!(threads >= values && u64::from(d.call[0]) == values, "{case}: {threads} for {values} sums");
                     0
                 }

@@ -2,6 +2,7 @@
 
 use bytemuck::{Pod, Zeroable};
 
+use super::arrangement::Family;
 use super::outer::Outer;
 use crate::model::{Loss, Mlp, RunningCost};
 use crate::solver::Adjoint;
@@ -18,11 +19,25 @@ pub(crate) enum WeightFetch {
     /// whether the lanes want one value or eight. A workgroup is one subgroup then, so that an invocation's index in the
     /// one is its index in the other; taken for software adapters with subgroups of 8 only, where the tests run.
     Broadcast8,
+    /// Lane `l` of 8 loads two neighbouring values as one word of 64 bits from a uniform buffer, so that one load of a
+    /// subgroup brings sixteen; activations are kept in pairs too. On llvmpipe a load costs by the lane, not by the byte,
+    /// and one from a uniform buffer is not masked. For software adapters with subgroups of 8 and 64-bit integers.
+    Pairs8,
 }
 
-/// How the lane family is specialised: an invocation owns `trajectories` trajectories.
+/// Where the sums of dJ/dθ are made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Sums {
+    /// By `outer_product`, from activations and deltas in scratch.
+    Scratch,
+    /// In the reverse kernel itself: activations never leave it, and every workgroup adds to a row of partials of its own.
+    Inside,
+}
+
+/// How a kernel is arranged: an invocation owns `trajectories` trajectories.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Lane {
+    pub family: Family,
     pub trajectories: u32,
     pub workgroup: u32,
     pub fetch: WeightFetch,
@@ -32,6 +47,14 @@ impl Lane {
     /// Trajectories of one workgroup.
     pub(crate) fn group_trajectories(self) -> u32 {
         self.trajectories * self.workgroup
+    }
+
+    /// Where a reverse kernel makes its sums.
+    pub(crate) fn sums(self) -> Sums {
+        match (self.family, self.fetch) {
+            (Family::Tile, _) | (_, WeightFetch::Pairs8) => Sums::Inside,
+            (Family::Lane, _) => Sums::Scratch,
+        }
     }
 }
 
@@ -183,6 +206,7 @@ pub(crate) enum Kernel {
     CertificateFixed(Words),
     PackWeights,
     OuterProduct(Outer),
+    UnpackGradient,
     Accumulate,
     Reduce,
     LossPartials(LossKernel),
@@ -217,6 +241,7 @@ impl Kernel {
             Self::CertificateFixed(_) => "certificate_fixed",
             Self::PackWeights => "pack_weights",
             Self::OuterProduct(_) => "outer_product",
+            Self::UnpackGradient => "unpack_gradient",
             Self::Accumulate => "accumulate",
             Self::Reduce => "reduce",
             Self::LossPartials(_) => "loss_partials",

@@ -1,7 +1,7 @@
-//! How the lane kernel family is specialised for a field and a device, and what one step of it costs.
+//! What one step of a kernel costs in loop trips.
 
-use super::caps::{Caps, DeviceKind};
-use super::kernel::{Lane, Terms, WeightFetch};
+use super::arrangement::Arrangement;
+use super::kernel::{Lane, Sums, Terms, WeightFetch};
 #[cfg(test)]
 use super::kernel::{PairKernel, StepKernel};
 use super::layout::{FieldLayout, Packed};
@@ -11,27 +11,6 @@ use crate::solver::Adjoint;
 
 /// Buffers hold whole multiples of this many trajectories: windows then start at offsets that every device allows.
 pub(crate) const STRIDE: u32 = 64;
-
-/// Chooses trajectories per invocation, workgroup size and weight fetch.
-///
-/// A function of the field and the device alone, never of the batch: a trajectory is computed by the same pipeline,
-/// so gives the same bits, whatever the batch it stands in. On CPUs several trajectories share each load of a weight
-/// (an uncoalesced load costs eight scalar ones there); 4 is where compile time, seconds in LLVM, and speed balance.
-/// Wide fields take fewer, their text and registers grow with both. On GPUs the hardware does the sharing.
-pub(crate) fn choose(field: &Mlp, caps: &Caps) -> Lane {
-    match caps.kind {
-        DeviceKind::Gpu => Lane { trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform },
-        DeviceKind::Cpu => Lane {
-            trajectories: match field.max_width() {
-                0..=128 => 4,
-                129..=256 => 2,
-                _ => 1,
-            },
-            workgroup: 8,
-            fetch: if caps.subgroup == Some(8) { WeightFetch::Broadcast8 } else { WeightFetch::Uniform },
-        },
-    }
-}
 
 /// Loop trips of one invocation, by part of a kernel. `shaders/` and the generated text are held against these by a test.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -63,12 +42,15 @@ impl Trips {
     }
 
     /// Trips of the kernels of a problem.
-    pub(crate) fn of(layout: &FieldLayout, spec: &Spec, stages: u32, lane: Lane) -> Self {
-        let counts = Counts::new(layout, &spec.field, spec.terms(), u64::from(stages), lane);
-        match spec.method.pair() {
-            Some(_) => counts.pair(),
-            None => counts.single(spec.adjoint),
-        }
+    pub(crate) fn of(layout: &FieldLayout, spec: &Spec, stages: u32, arrangement: Arrangement) -> Self {
+        let [there, back] = [arrangement.forward, arrangement.reverse].map(|lane| {
+            let counts = Counts::new(layout, &spec.field, spec.terms(), u64::from(stages), lane);
+            match spec.method.pair() {
+                Some(_) => counts.pair(),
+                None => counts.single(spec.adjoint),
+            }
+        });
+        Self { fixed: there.fixed.max(back.fixed), forward_step: there.forward_step, ..back }
     }
 
     /// Trips of the kernels of save times between steps; a step is one of them.
@@ -93,6 +75,8 @@ struct Counts {
     whole: u64,
     combine: u64,
     stages: u64,
+    /// Evaluation and product in one, if the sums are made inside.
+    pull: Option<u64>,
     /// What the running cost adds to a stage there and back, and the gradient with respect to times to one back.
     pay: u64,
     charge: u64,
@@ -105,7 +89,12 @@ impl Counts {
             1 => looped(packed.rows as u64, 0),
             blocks => looped(packed.rows as u64, 0) * 2 + looped(blocks, looped(packed.rows as u64, 0)),
         };
-        let evaluate: u64 = layout.layers.iter().map(|l| product(&l.forward)).sum();
+        let hidden = layout.layers.len() - 1;
+        // Where weights come in pairs the last layer goes along with the one before.
+        let own = if lane.fetch == WeightFetch::Pairs8 { hidden } else { hidden + 1 };
+        let evaluate: u64 = layout.layers[..own].iter().map(|l| product(&l.forward)).sum();
+        let inner = || layout.layers[1..hidden.max(1)].iter().map(|l| product(&l.transposed));
+        let pull = (lane.sums() == Sums::Inside).then(|| evaluate + inner().sum::<u64>());
         let copy = looped(field.dim() as u64, 0);
         let components = field.dim() as u64 * u64::from(lane.trajectories);
         let whole = looped(components, 0);
@@ -123,6 +112,7 @@ impl Counts {
             whole,
             combine,
             stages,
+            pull,
             pay: pays(whole + search),
             charge: pays(looped(components, summed) + 3 * whole + search),
             clock: if terms.clock {
@@ -151,6 +141,11 @@ impl Counts {
             };
         }
         let phases = if adjoint == Some(Adjoint::Backsolve) { 2 } else { 1 };
+        if let Some(pull) = self.pull {
+            let recorded = looped(phases * stages - 1, combine + evaluate + whole + combine);
+            let adjoint = looped(stages, 2 * combine + pull + whole);
+            return Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 12 * whole };
+        }
         let recorded = looped(phases * stages, combine + record + whole + combine + keep);
         let adjoint = looped(stages, combine + back + whole + charge + clock);
         Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole + turn, fixed: 12 * whole }

@@ -8,6 +8,8 @@ const ROW: usize = 8;
 const WIDE: usize = 128;
 /// Inputs per block of a wide layer.
 pub(crate) const BLOCK: usize = 64;
+/// Values that one load of a subgroup brings at most: from the start of any row so many can be read.
+pub(crate) const LOAD: usize = 16;
 /// Marks a packed value that no parameter fills.
 pub(crate) const NO_PARAMETER: u32 = u32::MAX;
 
@@ -91,7 +93,7 @@ impl FieldLayout {
             });
             unit = delta_unit + layer.n_out;
         }
-        Self { layers, packed, units: unit + BLOCK }
+        Self { layers, packed: packed + LOAD, units: unit + BLOCK }
     }
 
     /// For every packed value the index of its parameter, or [`NO_PARAMETER`].

@@ -58,7 +58,7 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     // Rows over single components, for the parameters of the loss.
     let scale_rows = loss_rows.div_ceil(shape.dim) + u64::from(shape.observations);
     let scales = sums_sizes(scale_rows, if loss_parameters > 0 { shape.dim } else { 0 });
-    let gradient = sums_sizes(shape.slices(), parameters);
+    let gradient = sums_sizes(shape.partial_rows(), shape.partial_columns());
     let loss = sums_sizes(loss_rows, LOSS_COLUMNS);
     let partials = (loss_rows * LOSS_COLUMNS).max(scale_rows * loss_parameters);
     let drift = u64::from(shape.batch).div_ceil(PARTIAL_RUN) * DRIFT_COLUMNS;
@@ -70,20 +70,26 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
 
 /// What the way back takes.
 fn way_back(memory: &mut MemoryPlan, spec: &Spec, shape: &Shape, adjoint: Adjoint, block: Option<u64>) {
-    let parameters = u64::from(shape.parameters);
     if spec.grid.is_dense() {
         memory.add(Slot::Ends, u64::from(shape.saves) * shape.state_values());
         let parts = if shape.terms.clock { TIME_PARTS as u64 } else { 0 };
         memory.add(Slot::DenseTimes, parts * u64::from(shape.observations) * u64::from(shape.stride));
     }
     memory.add(Slot::Adjoint, shape.adjoint_values() + shape.adjoint_extra());
-    memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
+    if shape.inside.is_none() {
+        memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
+    }
     if spec.wrt.theta {
-        memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64);
-        memory.add(Slot::Partials, shape.slices() * parameters);
+        if shape.inside.is_some() {
+            memory.add(Slot::SumTable, shape.parameters.into());
+            memory.add(Slot::SumRow, shape.partial_columns());
+        } else {
+            memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64);
+        }
+        memory.add(Slot::Partials, shape.partials());
         // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.
         if block.is_some() || !adjoint.keeps_states() {
-            memory.add(Slot::Totals, shape.slices() * parameters);
+            memory.add(Slot::Totals, shape.partials());
         }
     }
     let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };

@@ -1,11 +1,13 @@
 //! Decisions as plain data: buffer sizes, tiles, dispatches, steps per dispatch. No device is needed to make a plan.
 
 mod accumulate;
+mod arrangement;
 mod budget;
 mod buffers;
 mod caps;
 mod dense;
 mod fold;
+mod inside;
 mod keep;
 mod kernel;
 mod lane;
@@ -26,16 +28,18 @@ mod steps;
 mod track;
 mod train;
 
+pub use arrangement::{Family, KernelOptions};
 pub use budget::Candidate;
 pub(crate) use budget::{Wish, candidates, choose};
 pub use buffers::{MemoryPlan, Slot};
 pub use caps::{Caps, DeviceKind};
 pub(crate) use dense::TIME_PARTS;
+pub(crate) use inside::{InsideLayout, SumRows};
 pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;
-pub(crate) use layout::{BLOCK, FieldLayout, LayerLayout, Packed};
+pub(crate) use layout::{BLOCK, LOAD, FieldLayout, LayerLayout, Packed};
 pub(crate) use outer::{OUTER_LANES, Outer, rectangles};
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;

@@ -33,7 +33,7 @@ impl Outer {
     pub(crate) fn lane_wide(self) -> usize {
         match self.fetch {
             WeightFetch::Uniform => 8,
-            WeightFetch::Broadcast8 => 4,
+            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => 4,
         }
     }
 
@@ -41,7 +41,7 @@ impl Outer {
     pub(crate) fn wide(self) -> usize {
         match self.fetch {
             WeightFetch::Uniform => self.lane_wide(),
-            WeightFetch::Broadcast8 => self.lane_wide() * OUTER_LANES,
+            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => self.lane_wide() * OUTER_LANES,
         }
     }
 
@@ -49,7 +49,7 @@ impl Outer {
     pub(crate) fn narrow(self) -> usize {
         match self.fetch {
             WeightFetch::Uniform => 8,
-            WeightFetch::Broadcast8 => 16,
+            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => 16,
         }
     }
 
@@ -57,7 +57,7 @@ impl Outer {
     pub(crate) fn groups(self, rectangles: u64) -> u64 {
         match self.fetch {
             WeightFetch::Uniform => rectangles.div_ceil(self.workgroup.into()),
-            WeightFetch::Broadcast8 => rectangles,
+            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => rectangles,
         }
     }
 }

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use super::buffers::Slot;
 use super::fold::fold;
 use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, Sources, StartCall, StepCall, Terms, Words};
-use super::passes::Tiles;
+use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
 use super::shape::Arithmetic;
@@ -75,7 +75,7 @@ impl Plan {
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
                 let call = StepCall { mode, event: self.event(chunk.first)?, ..self.pair_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
-                program.dispatch(kernel.clone(), self.walk_bindings(chunk), self.groups(tile.count), &call, flops);
+                program.dispatch(kernel.clone(), self.walk_bindings(chunk), groups(self.shape.arrangement.forward, tile.count), &call, flops);
             }
         }
         Ok(())
@@ -86,7 +86,7 @@ impl Plan {
     pub(super) fn pair_reverse(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
         let walk = Arc::new(Kernel::PairWalk(self.walk_kernel()));
         let pull = Arc::new(Kernel::PairReverse(self.pull_kernel()));
-        let lanes = self.shape.lane.trajectories;
+        let lanes = self.shape.arrangement.reverse.trajectories;
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
@@ -95,7 +95,7 @@ impl Plan {
                 let call = StepCall { event: self.event(chunk.first + chunk.count)?, ..call };
                 if self.reconstructs() && !self.fused && chunk.count > 0 {
                     let call = StepCall { mode: BACKWARD | KEEP, ..call };
-                    program.dispatch(walk.clone(), self.walk_bindings(chunk), self.groups(tile.count), &call, flops);
+                    program.dispatch(walk.clone(), self.walk_bindings(chunk), groups(self.shape.arrangement.forward, tile.count), &call, flops);
                 }
                 let mut bindings: Vec<Binding> =
                     [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
@@ -109,7 +109,7 @@ impl Plan {
                 }
                 bindings.extend(self.reference());
                 let call = StepCall { rows: self.shape.rows / lanes, tile: tile.count / lanes, ..call };
-                program.dispatch(pull.clone(), bindings, self.groups(tile.count), &call, 3 * flops);
+                program.dispatch(pull.clone(), bindings, groups(self.shape.arrangement.reverse, tile.count), &call, 3 * flops);
                 self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
             }
         }
@@ -120,7 +120,7 @@ impl Plan {
         PairKernel {
             field: self.spec.field.clone(),
             stages: self.shape.stages,
-            lane: self.shape.lane,
+            lane: self.shape.arrangement.reverse,
             words: self.spec.arithmetic.words(),
             sources: Sources::Stored,
             terms: self.shape.terms,
@@ -132,7 +132,7 @@ impl Plan {
     fn walk_kernel(&self) -> PairKernel {
         let kernel = self.pair_kernel();
         let clock = kernel.kept() > 1;
-        PairKernel { terms: Terms { clock, ..kernel.terms }, ..kernel }
+        PairKernel { terms: Terms { clock, ..kernel.terms }, lane: self.shape.arrangement.forward, ..kernel }
     }
 
     fn pull_kernel(&self) -> PairKernel {

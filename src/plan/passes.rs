@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::buffers::Slot;
-use super::kernel::{FIRST, Kernel, LAST, OuterCall, StepCall, StepKernel, Terms};
+use super::kernel::{FIRST, Kernel, LAST, Lane, OuterCall, StepCall, StepKernel, Terms};
 use super::outer::Outer;
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
@@ -141,7 +141,8 @@ impl Plan {
         // Reconstruction is a matter of the way back.
         let adjoint = keep.then_some(Adjoint::Stored);
         let terms = Terms { clock: false, ..self.shape.terms };
-        let kernel = Arc::new(Kernel::StepForward(StepKernel { adjoint, terms, ..self.step_kernel() }));
+        let lane = self.shape.arrangement.forward;
+        let kernel = Arc::new(Kernel::StepForward(StepKernel { adjoint, terms, lane, ..self.step_kernel() }));
         for chunk in segment {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
@@ -151,7 +152,8 @@ impl Plan {
                 bindings.extend(self.reference());
                 let call = StepCall { mode: self.mode(observe), ..self.step_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
-                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
+                let groups = groups(self.shape.arrangement.forward, tile.count);
+                program.dispatch(kernel.clone(), bindings, groups, &call, flops);
             }
         }
         Ok(())
@@ -166,14 +168,15 @@ impl Plan {
             Some(Adjoint::Continuous) => Kernel::ContinuousReverse(self.step_kernel()),
             _ => Kernel::StepReverse(self.step_kernel()),
         });
-        let lanes = self.shape.lane.trajectories;
+        let lanes = self.shape.arrangement.reverse.trajectories;
+        let inside = self.shape.inside.is_some();
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
                 let mut bindings: Vec<Binding> =
                     vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into(), Slot::Adjoint.into()];
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
-                bindings.push(Slot::Scratch.into());
+                bindings.push(if inside { Slot::Partials.into() } else { Slot::Scratch.into() });
                 bindings.extend(self.stored(chunk));
                 bindings.extend(self.reference());
                 let call = StepCall {
@@ -184,8 +187,11 @@ impl Plan {
                     ..self.step_call(chunk, tile.first)?
                 };
                 let flops = 4 * self.step_flops(chunk, tile.count);
-                program.dispatch(kernel.clone(), bindings, self.groups(tile.count), &call, flops);
-                self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
+                let groups = groups(self.shape.arrangement.reverse, tile.count);
+                program.dispatch(kernel.clone(), bindings, groups, &call, flops);
+                if !inside {
+                    self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
+                }
             }
         }
         Ok(())
@@ -202,7 +208,7 @@ impl Plan {
         if used == 0 || !self.spec.wrt.theta {
             return Ok(());
         }
-        let outer = Outer::from(self.shape.lane);
+        let outer = Outer::from(self.shape.arrangement.other);
         let rectangles = self.shape.rectangles;
         let call = OuterCall {
             rectangles,
@@ -223,7 +229,7 @@ impl Plan {
         StepKernel {
             field: self.spec.field.clone(),
             stages: self.shape.stages,
-            lane: self.shape.lane,
+            lane: self.shape.arrangement.reverse,
             // For the kernels a checkpointed segment is a stored one.
             adjoint: self.spec.adjoint.map(|a| if a.is_exact() { Adjoint::Stored } else { a }),
             terms: self.shape.terms,
@@ -271,10 +277,6 @@ impl Plan {
         self.spec.field.flops() * u64::from(self.shape.stages) * chunk.count as u64 * u64::from(trajectories)
     }
 
-    pub(super) fn groups(&self, trajectories: u32) -> [u32; 2] {
-        [trajectories / self.shape.lane.group_trajectories(), 1]
-    }
-
     pub(super) fn observed(&self, chunk: &Chunk) -> Binding {
         let slots = self.shape.window_slots.min(self.shape.saves - chunk.slot_base);
         self.slots(chunk.slot_base, slots)
@@ -291,11 +293,19 @@ impl Plan {
     }
 }
 
-/// Dispatches of the reverse pass that add to the gradient's partials.
+/// Workgroups for so many trajectories.
+pub(super) fn groups(lane: Lane, trajectories: u32) -> [u32; 2] {
+    [trajectories / lane.group_trajectories(), 1]
+}
+
+/// Additions of the reverse pass to the gradient's partials: one a dispatch, or one an evaluation.
 pub(super) fn additions(track: &Track, shape: &Shape) -> u64 {
     let chunks = chunks(track, 0..track.entries, shape.reverse_steps, shape.keeping.segment, shape.window_slots);
     let tiles = u64::from(shape.stride.div_ceil(shape.reverse_tile));
-    chunks.iter().filter(|c| c.count > 0).count() as u64 * tiles
+    match shape.inside {
+        Some(_) => chunks.iter().map(|c| c.count as u64).sum::<u64>() * u64::from(shape.stages) * tiles,
+        None => chunks.iter().filter(|c| c.count > 0).count() as u64 * tiles,
+    }
 }
 
 /// A part of the batch.

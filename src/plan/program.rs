@@ -37,6 +37,13 @@ pub(crate) struct Dispatch {
     pub flops: u64,
 }
 
+impl Dispatch {
+    /// Steps of a dispatch whose numbers are a `StepCall`.
+    pub(crate) fn steps(&self) -> u32 {
+        self.call[1]
+    }
+}
+
 /// One thing for the device to do; commands run in order.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Command {

@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use super::caps::Caps;
 use super::keep::Keeping;
-use super::kernel::{Lane, Terms, Words};
-use super::lane::{self, STRIDE, Trips};
+use super::arrangement::{Arrangement, KernelOptions};
+use super::inside::InsideLayout;
+use super::kernel::{Sums, Terms, Words};
+use super::lane::{STRIDE, Trips};
 use super::layout::FieldLayout;
 use super::outer::rectangles;
 use super::schedule::{MAX_STAGES, WINDOW, check_times};
@@ -75,6 +77,8 @@ pub(crate) struct Spec {
     pub cost: Option<Arc<RunningCost>>,
     /// Gradients that are wanted.
     pub wrt: Wrt,
+    /// What is given of the kernels' arrangement.
+    pub kernels: KernelOptions,
 }
 
 impl Spec {
@@ -109,6 +113,7 @@ impl Spec {
             weighted: false,
             cost: None,
             wrt: Wrt::default(),
+            kernels: KernelOptions::default(),
         }
     }
 
@@ -140,8 +145,10 @@ impl Spec {
 /// Sizes that follow from a [`Spec`] and the device. All in units of values or trajectories, not bytes.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Shape {
-    pub lane: Lane,
+    pub arrangement: Arrangement,
     pub layout: FieldLayout,
+    /// Where reverse kernels make their sums, if they do so themselves.
+    pub inside: Option<InsideLayout>,
     /// Rectangles of weights for dJ/dθ.
     pub rectangles: u32,
     pub stages: u32,
@@ -190,10 +197,11 @@ impl Shape {
     pub(crate) fn new(spec: &Spec, track: &Track, caps: &Caps) -> Result<Self> {
         check_spec(spec, caps)?;
         let field = &spec.field;
-        let lane = lane::choose(field, caps);
         let layout = FieldLayout::new(field);
+        let arrangement = Arrangement::new(spec, &layout, caps)?;
+        let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| InsideLayout::new(field));
         let stages = word(spec.method.tableau().stages() as u64, "stages")?;
-        let group = u64::from(lane.group_trajectories());
+        let group = u64::from(arrangement.group_trajectories());
         let stride = (spec.batch as u64).next_multiple_of(u64::from(STRIDE).max(group));
         let (dim, saves) = (field.dim() as u64, spec.grid.saves().len() as u64);
         let state_bytes = dim.saturating_mul(stride * 4);
@@ -204,14 +212,14 @@ impl Shape {
         let entry_states = if drifts && terms.clock { 2 } else { 1 };
         let stored_steps = (limits.check(keeping.segment)? / entry_states).max(1);
 
-        let trips = Trips::of(&layout, spec, stages, lane);
+        let trips = Trips::of(&layout, spec, stages, arrangement);
         let worst = if spec.adjoint.is_some() { trips.reverse_step } else { trips.forward_step };
         let step = format!("one step of a {} field by {}", field.summary(), spec.method);
         let remedy = "use narrower layers or a method with fewer stages";
         limit(caps, &step, worst + trips.fixed, caps.max_trips, Unit::Trips, remedy)?;
 
         if spec.grid.is_dense() {
-            let trips = Trips::dense(&layout, field, lane);
+            let trips = Trips::dense(&layout, field, arrangement.other);
             let worst = if spec.way_back().is_some() { trips.reverse_step } else { trips.forward_step };
             let what = format!("a save time between steps of a {} field", field.summary());
             let remedy = "use narrower layers, or let steps end at save times";
@@ -232,11 +240,19 @@ impl Shape {
         let unit_bytes = layout.units as u64 * 4 * evaluation_rows;
         let scratch = caps.scratch_bytes.min(spec.scratch);
         let fitting = (scratch / unit_bytes).max(group).max(STRIDE.into());
+        let fitting = match &inside {
+            // Rows of partials take its place.
+            Some(inside) => (scratch / inside.bytes()).max(1) * u64::from(arrangement.reverse.group_trajectories()),
+            None => fitting,
+        };
         let reverse_tile = stride.min(tile_limit).min(fitting.next_multiple_of(u64::from(STRIDE).max(group)));
+        let scratch_steps = match inside {
+            Some(_) => caps.submit_flops / (4 * step_flops).saturating_mul(reverse_tile),
+            None => (scratch / (unit_bytes * reverse_tile)).min(MAX_EVALUATIONS / u64::from(stages)),
+        };
         let reverse_steps = most_steps(trips.reverse_step)
-            .min(scratch / (unit_bytes * reverse_tile))
-            .min(MAX_EVALUATIONS / u64::from(stages))
-            .min(if keeping.revolve { 1 } else { u64::MAX })
+            .min(scratch_steps)
+            .min(if keeping.revolve { 1 } else { WINDOW as u64 })
             .max(1);
         let pair = spec.method.pair().is_some();
         // A save time between steps takes two evaluations at a time.
@@ -257,8 +273,8 @@ impl Shape {
             },
             // All of them, however few the steps need; a binding may not be empty.
             log_words: spec.options.log_words.unwrap_or(DEFAULT_LOG_WORDS).max(1).into(),
-            lane,
-            rectangles: word(rectangles(&layout, field, lane.into()).len() as u64, "rectangles")?,
+            rectangles: word(rectangles(&layout, field, arrangement.other.into()).len() as u64, "rectangles")?,
+            arrangement,
             stages,
             dim,
             batch: word(spec.batch as u64, "trajectories")?,
@@ -275,7 +291,11 @@ impl Shape {
             forward_steps,
             reverse_tile: word(reverse_tile, "trajectories")?,
             reverse_steps,
-            rows: word((reverse_steps * evaluation_rows).max(least) * reverse_tile, "rows")?,
+            rows: match inside {
+                Some(_) => 0,
+                None => word((reverse_steps * evaluation_rows).max(least) * reverse_tile, "rows")?,
+            },
+            inside,
             window_slots: word((caps.max_binding / state_bytes).min(saves), "save times")?,
             layout,
         })
@@ -323,9 +343,22 @@ impl Shape {
         self.state_values() * 4
     }
 
-    /// Slices of rows, each with its own gradient partials.
-    pub(crate) fn slices(&self) -> u64 {
-        u64::from(self.rows.div_ceil(SLICE_ROWS))
+    /// Rows of gradient partials: one for each slice of the scratch, or for each workgroup of a reverse dispatch.
+    pub(crate) fn partial_rows(&self) -> u64 {
+        match self.inside {
+            Some(_) => u64::from(self.reverse_tile / self.arrangement.reverse.group_trajectories()),
+            None => u64::from(self.rows.div_ceil(SLICE_ROWS)),
+        }
+    }
+
+    /// Values of a row of gradient partials.
+    pub(crate) fn partial_columns(&self) -> u64 {
+        self.inside.as_ref().map_or(self.parameters.into(), |inside| inside.bytes() / 4)
+    }
+
+    /// Values of all gradient partials.
+    pub(crate) fn partials(&self) -> u64 {
+        self.partial_rows() * self.partial_columns()
     }
 
     /// Groups of four rows in one slice.

@@ -1,0 +1,21 @@
+// Pulling back with the sums of dJ/dtheta inside the kernel: activations never leave it. What a stage's argument is made of
+// is evaluated first; the evaluation of a stage is repeated with its cotangent at hand.
+// Companions: pull_back.wgsl, generated mlp_eval and mlp_pull, and begin_sums and end_sums of the kernel family.
+// Mirror: pull_scratch.wgsl.
+
+/// Evaluates a stage that later ones need.
+fn record_stage(i: u32, n: u32, in_tile: u32, t: f32) {
+    mlp_eval(t);
+    keep_stage(i);
+}
+
+/// Pulls back through the stages from the last to the first: k holds the cotangents of their arguments afterwards.
+fn pull_stages(n: u32, in_tile: u32, t: f32, h: f32, paid: f32) {
+    for (var m = 0u; m < STAGES; m++) {
+        let i = STAGES - 1u - m;
+        stage_cotangent(i, h);
+        stage_argument(i, h);
+        mlp_pull(t + schedule.nodes[i].c * h);
+        keep_stage(i);
+    }
+}
