@@ -16,14 +16,15 @@ use super::mlp::{Extras, MlpText};
 use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall, MAX_STAGES,
-    NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall, StepCall,
-    Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall,
+    MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall,
+    StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
 const SCALAR: Lane = Lane { family: Family::Lane, trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
 const PAIR: Lane = Lane { family: Family::Lane, trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
+const PAIRS: Lane = Lane { family: Family::Lane, trajectories: 8, workgroup: 8, fetch: WeightFetch::Pairs8 };
 const VECTOR: Lane = Lane { family: Family::Lane, trajectories: 4, workgroup: 8, fetch: WeightFetch::Broadcast8 };
 
 fn field(dim: usize, hidden: &[usize], activation: Activation, time_input: bool) -> Mlp {
@@ -63,6 +64,24 @@ fn step_kernels() -> Vec<StepKernel> {
     let some: Vec<StepKernel> = kernels.iter().step_by(7).cloned().collect();
     kernels.extend(some.iter().flat_map(|step| all_terms().map(|terms| StepKernel { terms, ..step.clone() })));
     kernels
+}
+
+/// Step kernels that load weights in pairs and make the sums of the gradient.
+fn paired_kernels() -> Vec<StepKernel> {
+    let mut fields: Vec<Mlp> = Activation::ALL.map(|activation| field(2, &[5, 3], activation, true)).into();
+    fields.push(field(1, &[1], Activation::Tanh, false));
+    fields.push(field(8, &[33], Activation::Sin, true));
+    fields.push(field(3, &[64, 17, 20], Activation::Gelu, false));
+    fields.push(field(2, &[128, 128], Activation::Tanh, false));
+    let adjoints = [Some(Adjoint::Stored), Some(Adjoint::Backsolve), None];
+    let terms = Terms::default();
+    fields
+        .iter()
+        .flat_map(|f| [1, 4].map(|stages| (f, stages)))
+        .flat_map(|(f, stages)| {
+            adjoints.map(|adjoint| StepKernel { field: f.clone(), stages, lane: PAIRS, adjoint, terms })
+        })
+        .collect()
 }
 
 /// Terms of the objective beside the observations, one by one and together.
@@ -105,6 +124,10 @@ fn pair_kernels() -> Vec<PairKernel> {
     }
     let some: Vec<PairKernel> = kernels.iter().step_by(5).cloned().collect();
     kernels.extend(some.iter().flat_map(|pair| all_terms().map(|terms| PairKernel { terms, ..pair.clone() })));
+    for words in [Words::Float, Words::One, Words::Two] {
+        let (terms, sources, field) = (Terms::default(), Sources::Stored, field(2, &[5, 3], Activation::Tanh, true));
+        kernels.push(PairKernel { field, stages: 1, lane: PAIRS, words, sources, terms, drifts: false });
+    }
     kernels
 }
 
@@ -115,6 +138,7 @@ fn kernels() -> Vec<Kernel> {
         Kernel::CertificateFixed(Words::One),
         Kernel::CertificateFixed(Words::Two),
         Kernel::PackWeights,
+        Kernel::UnpackGradient,
         Kernel::OuterProduct(VECTOR.into()),
         Kernel::OuterProduct(SCALAR.into()),
         Kernel::Accumulate,
@@ -151,6 +175,9 @@ fn kernels() -> Vec<Kernel> {
             all.push(Kernel::StepForward(step));
         }
     }
+    for step in paired_kernels() {
+        all.push(if step.adjoint.is_some() { Kernel::StepReverse(step) } else { Kernel::StepForward(step) });
+    }
     for pair in pair_kernels() {
         if pair.words == Words::Float || pair.sources == Sources::Walked {
             all.push(Kernel::PairReverse(pair.clone()));
@@ -171,7 +198,9 @@ fn call_bytes(kernel: &Kernel) -> usize {
         }
         Kernel::FixedStart(_) => size_of::<StartCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
-        Kernel::PackWeights | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights | Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => {
+            size_of::<CountCall>()
+        }
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => size_of::<LossCall>(),
@@ -223,7 +252,10 @@ fn every_kernel_is_valid() {
     assert!(kernels.len() > 100, "only {} kernels", kernels.len());
     for kernel in &kernels {
         let (source, module) = parsed(kernel);
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES | Capabilities::SUBGROUP);
+        let mut validator = Validator::new(
+            ValidationFlags::all(),
+            Capabilities::IMMEDIATES | Capabilities::SUBGROUP | Capabilities::SHADER_INT64,
+        );
         if let Err(error) = validator.validate(&module) {
             panic!("{}: {}", case(kernel), error.emit_to_string(&source.text));
         }
@@ -249,7 +281,7 @@ fn only_broadcasts_need_subgroups() {
             Kernel::OuterProduct(outer) => Some(outer.fetch),
             other => lane(other).map(|l| l.fetch),
         };
-        let broadcasts = fetch == Some(WeightFetch::Broadcast8);
+        let broadcasts = matches!(fetch, Some(WeightFetch::Broadcast8 | WeightFetch::Pairs8));
         let (_, module) = parsed(&kernel);
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
         assert_eq!(valid.is_err(), broadcasts, "{}: subgroup operations", case(&kernel));
@@ -397,7 +429,7 @@ fn the_plan_counts_every_loop_trip() {
 
 fn check_trips(kernel: &Kernel, per_step: u64, planned_fixed: u64) {
     let text = trips::Trips::new(&source(kernel).text);
-    let run = |steps| text.count(kernel.name(), &[("call.steps", steps)]);
+    let run = |steps| text.count(kernel.name(), &[("call.steps", steps), ("call.idle", 0)]);
     let step = run(2) - run(1);
     let fixed = run(1) - step;
     assert!(step <= per_step, "{}: a step takes {step} trips, the plan says {per_step}", case(kernel));

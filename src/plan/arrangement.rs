@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::caps::{Caps, DeviceKind};
-use super::kernel::{Lane, WeightFetch};
 use super::inside::{MAX_DIM, MAX_WIDTH};
+use super::kernel::{Lane, WeightFetch};
 use super::layout::FieldLayout;
 use super::shape::Spec;
 use crate::error::{Error, Result};
@@ -146,5 +146,4 @@ fn sums_inside(spec: &Spec) -> bool {
         && !spec.grid.is_dense()
         && spec.adjoint != Some(Adjoint::Continuous)
         && spec.field.layers().iter().next_back().is_some_and(|output| output.activation == Activation::Identity)
-        && spec.method.pair().is_none()
 }

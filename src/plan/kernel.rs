@@ -294,6 +294,9 @@ pub(crate) struct StepCall {
     pub fraction: u32,
     /// Reverse: segment of the grid, between knots, that the dispatch's last step lies in.
     pub segment: u32,
+    /// Always 0. Mesa unrolls loops of up to 32 known trips that index arrays of as many elements, however long their body:
+    /// text that takes a minute to compile and runs slower. The loops over units have this added to their bound.
+    pub idle: u32,
 }
 
 /// Bit of [`StepCall::mode`]: walk back.

@@ -75,7 +75,13 @@ impl Plan {
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
                 let call = StepCall { mode, event: self.event(chunk.first)?, ..self.pair_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
-                program.dispatch(kernel.clone(), self.walk_bindings(chunk), groups(self.shape.arrangement.forward, tile.count), &call, flops);
+                program.dispatch(
+                    kernel.clone(),
+                    self.walk_bindings(chunk),
+                    groups(self.shape.arrangement.forward, tile.count),
+                    &call,
+                    flops,
+                );
             }
         }
         Ok(())
@@ -87,6 +93,7 @@ impl Plan {
         let walk = Arc::new(Kernel::PairWalk(self.walk_kernel()));
         let pull = Arc::new(Kernel::PairReverse(self.pull_kernel()));
         let lanes = self.shape.arrangement.reverse.trajectories;
+        let inside = self.shape.inside.is_some();
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
@@ -95,12 +102,18 @@ impl Plan {
                 let call = StepCall { event: self.event(chunk.first + chunk.count)?, ..call };
                 if self.reconstructs() && !self.fused && chunk.count > 0 {
                     let call = StepCall { mode: BACKWARD | KEEP, ..call };
-                    program.dispatch(walk.clone(), self.walk_bindings(chunk), groups(self.shape.arrangement.forward, tile.count), &call, flops);
+                    program.dispatch(
+                        walk.clone(),
+                        self.walk_bindings(chunk),
+                        groups(self.shape.arrangement.forward, tile.count),
+                        &call,
+                        flops,
+                    );
                 }
                 let mut bindings: Vec<Binding> =
                     [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
-                bindings.push(Slot::Scratch.into());
+                bindings.push(if inside { Slot::Partials.into() } else { Slot::Scratch.into() });
                 if self.fused && self.reconstructs() {
                     bindings.push(Slot::State.into());
                     bindings.extend(self.log_binding());
@@ -109,8 +122,16 @@ impl Plan {
                 }
                 bindings.extend(self.reference());
                 let call = StepCall { rows: self.shape.rows / lanes, tile: tile.count / lanes, ..call };
-                program.dispatch(pull.clone(), bindings, groups(self.shape.arrangement.reverse, tile.count), &call, 3 * flops);
-                self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
+                program.dispatch(
+                    pull.clone(),
+                    bindings,
+                    groups(self.shape.arrangement.reverse, tile.count),
+                    &call,
+                    3 * flops,
+                );
+                if !inside {
+                    self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
+                }
             }
         }
         Ok(())
