@@ -46,7 +46,7 @@ impl Gpu {
         let info = adapter.get_info();
         // A device has exactly what is asked for: take the adapter's limits, not the defaults.
         let limits = adapter.limits();
-        let optional = wgpu::Features::SUBGROUP & adapter.features();
+        let optional = (wgpu::Features::SUBGROUP | wgpu::Features::TIMESTAMP_QUERY) & adapter.features();
         let (device, queue) = pollster::block_on(adapter.request_device(&DeviceDescriptor {
             label: Some("costate"),
             required_features: adapter::REQUIRED | optional,
@@ -62,7 +62,8 @@ impl Gpu {
             wgpu::DeviceType::Cpu => Caps::cpu(&info.name),
             _ => Caps::gpu(&info.name),
         };
-        let uniform_subgroup = info.subgroup_min_size == info.subgroup_max_size && !optional.is_empty();
+        let uniform_subgroup =
+            info.subgroup_min_size == info.subgroup_max_size && optional.contains(wgpu::Features::SUBGROUP);
         let caps = Caps {
             max_binding: limits.max_storage_buffer_binding_size,
             max_buffer: limits.max_buffer_size,
@@ -96,6 +97,13 @@ impl Gpu {
     #[must_use]
     pub fn is_software(&self) -> bool {
         self.caps.kind == DeviceKind::Cpu
+    }
+
+    /// True if the adapter can tell how long kernels take: [`NeuralOdeBuilder::profile`](crate::NeuralOdeBuilder::profile).
+    #[must_use]
+    pub fn has_timestamps(&self) -> bool {
+        // A period of zero says that there is no clock behind the feature.
+        self.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) && self.queue().get_timestamp_period() > 0.0
     }
 
     /// The limits that plans are made for.

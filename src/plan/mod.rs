@@ -25,6 +25,7 @@ mod solve;
 mod steps;
 mod track;
 mod train;
+mod work;
 
 pub use budget::Candidate;
 pub(crate) use budget::{Wish, candidates, choose};
@@ -49,6 +50,7 @@ pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use track::Track;
 pub(crate) use track::step_of;
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
+pub(crate) use work::Work;
 
 use crate::error::{Error, Result};
 
