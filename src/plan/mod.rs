@@ -27,6 +27,7 @@ mod solve;
 mod steps;
 mod track;
 mod train;
+mod work;
 
 pub use arrangement::{Family, KernelOptions};
 pub use budget::Candidate;
@@ -53,6 +54,7 @@ pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use track::Track;
 pub(crate) use track::step_of;
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
+pub(crate) use work::Work;
 
 use crate::error::{Error, Result};
 

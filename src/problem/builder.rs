@@ -24,6 +24,7 @@ pub struct NeuralOdeBuilder {
     loss: Loss,
     cost: Option<RunningCost>,
     wrt: Wrt,
+    profile: bool,
 }
 
 impl NeuralOdeBuilder {
@@ -39,6 +40,7 @@ impl NeuralOdeBuilder {
             loss: Loss::default(),
             cost: None,
             wrt: Wrt::default(),
+            profile: false,
         }
     }
 
@@ -90,6 +92,13 @@ impl NeuralOdeBuilder {
         self
     }
 
+    /// Measures the time of each kernel on the device, where the adapter has timestamps: [`Report::kernels`](crate::Report::kernels)
+    /// (default: false). Launches cannot overlap then, so such a run is a little slower.
+    pub fn profile(mut self, profile: bool) -> Self {
+        self.profile = profile;
+        self
+    }
+
     /// Checks that one trajectory fits the device.
     ///
     /// # Errors
@@ -110,7 +119,15 @@ impl NeuralOdeBuilder {
         }
         let redo = self.adjoint == Adjoint::Auto;
         let policy = Policy { tolerance: self.tolerance, strict: self.strict, redo };
-        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, asked: self.adjoint, policy, sessions: Mutex::default() })
+        Ok(NeuralOde {
+            gpu: gpu.clone(),
+            spec,
+            adjoint,
+            asked: self.adjoint,
+            policy,
+            profile: self.profile,
+            sessions: Mutex::default(),
+        })
     }
 
     fn check_objective(&self) -> Result<()> {
