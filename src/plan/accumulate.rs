@@ -5,8 +5,9 @@
 //! as good as Kahan's sum, which drivers optimise away).
 
 use super::buffers::Slot;
+use super::call::CountCall;
 use super::fold::fold;
-use super::kernel::{CountCall, Kernel, PairKernel, StepKernel, Sums};
+use super::kernel::{Kernel, PairKernel, StepKernel, Sums};
 use super::program::{Binding, Command, Dispatch, Program};
 use super::reduce::reduce;
 use super::solve::Plan;

@@ -69,6 +69,51 @@ pub struct KernelOptions {
     pub workgroup: Option<u32>,
 }
 
+/// Trajectories of an invocation that loads weights in pairs.
+const EIGHT: u32 = 8;
+/// Most trajectories of an invocation that does not.
+const MOST: u32 = 4;
+
+impl KernelOptions {
+    /// Refuses what no kernel has, and what the device does not.
+    fn check(self, caps: &Caps) -> Result<()> {
+        let refuse = |what: &str, given: u32, remedy: String| Err(Error::invalid(what, given.to_string(), remedy));
+        match self.trajectories {
+            Some(given) if ![1, 2, MOST, EIGHT].contains(&given) => {
+                return refuse("trajectories per invocation", given, format!("use 1, 2, {MOST} or {EIGHT}"));
+            }
+            _ => {}
+        }
+        let Some(given) = self.workgroup else { return Ok(()) };
+        if !given.is_power_of_two() {
+            return refuse("workgroup size", given, format!("use a power of two up to {}", caps.max_workgroup));
+        }
+        if given > caps.max_workgroup {
+            return Err(Error::LimitExceeded {
+                what: "the workgroup size".into(),
+                needed: format!("{given} invocations"),
+                limit: format!("{} invocations", caps.max_workgroup),
+                adapter: caps.adapter.clone(),
+                remedy: format!("use a workgroup size of at most {}, or leave it to the plan", caps.max_workgroup),
+            });
+        }
+        Ok(())
+    }
+
+    /// The arrangement of kernels that take any field, with what is given put in.
+    fn plain(self, chosen: Lane) -> Lane {
+        let workgroup = self.workgroup.unwrap_or(chosen.workgroup);
+        // Lanes share loads where the workgroup is the subgroup.
+        let shares = workgroup == chosen.workgroup;
+        Lane {
+            trajectories: self.trajectories.filter(|r| *r <= MOST).unwrap_or(chosen.trajectories),
+            workgroup,
+            fetch: if shares { chosen.fetch } else { WeightFetch::Uniform },
+            ..chosen
+        }
+    }
+}
+
 /// The arrangements of the kernels of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrangement {
@@ -81,14 +126,30 @@ pub(crate) struct Arrangement {
 }
 
 impl Arrangement {
-    /// Chooses the arrangement of every kernel.
+    /// Chooses the arrangement of every kernel, as far as it is not given.
     ///
     /// Not a function of the batch: a trajectory is computed by the same pipeline, so gives the same bits, whatever the
     /// batch it stands in.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] or [`Error::LimitExceeded`] if what is given makes no sense, or not on this device.
     pub(crate) fn new(spec: &Spec, layout: &FieldLayout, caps: &Caps) -> Result<Self> {
-        let plain = plain(&spec.field, caps);
-        let pairs = Lane { trajectories: 8, fetch: WeightFetch::Pairs8, ..plain };
-        let paired = loads_pairs(&spec.field, layout, caps);
+        let given = spec.kernels;
+        given.check(caps)?;
+        let plain = given.plain(plain(&spec.field, caps));
+        let refusal = pairs_refused(&spec.field, layout, caps);
+        if let (Some(EIGHT), Some(reason)) = (given.trajectories, &refusal) {
+            return Err(Error::LimitExceeded {
+                what: format!("{EIGHT} trajectories per invocation"),
+                needed: "weights that are loaded in pairs".into(),
+                limit: reason.clone(),
+                adapter: caps.adapter.clone(),
+                remedy: format!("use at most {MOST} trajectories per invocation, or leave it to the plan"),
+            });
+        }
+        let asked = |wanted: Option<u32>, one: u32| wanted.is_none_or(|w| w == one);
+        let paired = refusal.is_none() && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
+        let pairs = Lane { trajectories: EIGHT, fetch: WeightFetch::Pairs8, ..plain };
         Ok(Self {
             forward: if paired { pairs } else { plain },
             reverse: if paired && sums_inside(spec) { pairs } else { plain },
@@ -123,18 +184,20 @@ fn plain(field: &Mlp, caps: &Caps) -> Lane {
     }
 }
 
-/// True if weights can be loaded in pairs, and inputs and outputs are so few that the layers next to them need no loop of
-/// their own.
-fn loads_pairs(field: &Mlp, layout: &FieldLayout, caps: &Caps) -> bool {
-    let hidden = field.layers().len() - 1;
+/// Why weights cannot be loaded in pairs, with inputs and outputs so few that the layers next to them need no loop of their
+/// own; `None` if they can.
+fn pairs_refused(field: &Mlp, layout: &FieldLayout, caps: &Caps) -> Option<String> {
     let bytes = layout.packed as u64 * 4;
-    caps.kind == DeviceKind::Cpu
-        && caps.subgroup == Some(8)
-        && caps.int64
-        && bytes <= caps.max_uniform
-        && hidden >= 1
-        && field.max_width() <= MAX_WIDTH
-        && field.dim() <= MAX_DIM
+    let (dim, width) = (field.dim(), field.max_width());
+    if caps.kind != DeviceKind::Cpu || caps.subgroup != Some(8) || !caps.int64 {
+        Some("software adapters with subgroups of 8 and integers of 64 bits".into())
+    } else if bytes > caps.max_uniform {
+        Some(format!("packed weights of {} bytes (these have {bytes})", caps.max_uniform))
+    } else if dim > MAX_DIM || width > MAX_WIDTH || field.layers().len() < 2 {
+        Some(format!("fields of 1 to {MAX_DIM} components with hidden layers of at most {MAX_WIDTH} units"))
+    } else {
+        None
+    }
 }
 
 /// True if the way back needs no activations but those of the evaluation at hand.

@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::buffers::Slot;
+use super::call::{BACKWARD, KEEP, StartCall, StepCall};
 use super::fold::fold;
-use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, Sources, StartCall, StepCall, Terms, Words};
+use super::kernel::{Kernel, PairKernel, Sources, Terms, Words};
 use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;

@@ -2,10 +2,11 @@
 
 use bytemuck::Pod;
 
-use super::kernel::{
-    CertificateCall, CountCall, DriftCall, GatherCall, KEEP, Kernel, LossCall, LossKernel, NO_SLOT, OptimizerCall,
-    OuterCall, PAY, PairKernel, ReduceCall, SAVE, Sources, StartCall, StepCall, StepKernel, WeightCall,
+use super::call::{
+    CertificateCall, CountCall, DriftCall, GatherCall, KEEP, LossCall, NO_SLOT, OptimizerCall, OuterCall, PAY,
+    ReduceCall, SAVE, StartCall, StepCall, WeightCall,
 };
+use super::kernel::{Kernel, LossKernel, PairKernel, Sources, StepKernel};
 use super::program::{Command, Dispatch, Program};
 use super::reduce::RUN;
 use super::solve::Plan;

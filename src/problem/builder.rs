@@ -7,7 +7,7 @@ use super::{NeuralOde, Policy, RECONSTRUCTION_TOLERANCE};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Loss, Mlp, RunningCost, Wrt};
-use crate::plan::{Plan, Spec};
+use crate::plan::{KernelOptions, Plan, Spec};
 use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 
 /// Collects the description of a [`NeuralOde`]; made by [`NeuralOde::builder`].
@@ -24,6 +24,7 @@ pub struct NeuralOdeBuilder {
     loss: Loss,
     cost: Option<RunningCost>,
     wrt: Wrt,
+    kernels: KernelOptions,
     profile: bool,
 }
 
@@ -40,6 +41,7 @@ impl NeuralOdeBuilder {
             loss: Loss::default(),
             cost: None,
             wrt: Wrt::default(),
+            kernels: KernelOptions::default(),
             profile: false,
         }
     }
@@ -99,11 +101,17 @@ impl NeuralOdeBuilder {
         self
     }
 
+    /// Sets what of the kernels' arrangement is not left to the plan (default: nothing).
+    pub fn kernels(mut self, kernels: KernelOptions) -> Self {
+        self.kernels = kernels;
+        self
+    }
+
     /// Checks that one trajectory fits the device.
     ///
     /// # Errors
     /// [`Error::Invalid`] if the method does not have the adjoint or its options, [`Error::LimitExceeded`] if the field is
-    /// too large for the device.
+    /// too large for the device, or if it does not allow the kernels' arrangement that is given.
     pub fn build(self, gpu: &Gpu) -> Result<NeuralOde> {
         let adjoint = self.adjoint.resolve(self.method)?;
         self.options.check(self.method, adjoint, self.grid.steps())?;
@@ -112,6 +120,7 @@ impl NeuralOdeBuilder {
         spec.loss = self.loss;
         spec.cost = self.cost.map(Arc::new);
         spec.wrt = self.wrt;
+        spec.kernels = self.kernels;
         Plan::new(spec.clone(), gpu.caps())?;
         if self.tolerance.is_nan() || self.tolerance < 0.0 {
             let remedy = "use a distance ≥ 0 in the units of the state";
