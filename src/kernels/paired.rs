@@ -393,7 +393,7 @@ fn weight(name: &str, k: usize) -> String {
 
 /// A packed value at a constant place.
 fn uniform(place: usize) -> String {
-    let half = if place % 2 == 0 { "low" } else { "high" };
+    let half = if place.is_multiple_of(2) { "low" } else { "high" };
     format!("{half}(weights[{}u][{}u])", place / 4, place % 4 / 2)
 }
 

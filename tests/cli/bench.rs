@@ -91,7 +91,7 @@ fn a_profile_shows_the_kernels() {
     let flops: u64 = phases.iter().map(|phase| phase["flops"].as_u64().unwrap()).sum();
     assert_eq!(flops, report["results"][0]["flops"].as_u64().unwrap(), "all operations are in kernels");
     let table = folder.run(&format!("{SMALL} {arguments}")).succeeded();
-    for word in ["step_reverse", "outer_product", "device seconds"] {
+    for word in ["step_reverse", "reduce", "device seconds"] {
         assert!(table.stdout.contains(word), "'{word}' should be in {}", table.stdout);
     }
 }
