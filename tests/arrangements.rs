@@ -6,7 +6,11 @@
 mod common;
 
 use common::{field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient};
-use costate::{Activation, Adjoint, Caps, Error, Gradient, KernelOptions, Method, Mlp, NeuralOde, Solution, TimeGrid};
+use costate::{
+    Activation, Adjoint, Caps, Error, Gradient, KernelOptions, Method, Mlp, NeuralOde, Parameters, Solution, TimeGrid,
+    TrajectoryStatus,
+};
+use ndarray::{Array2, Array3, Axis};
 use proptest::prelude::*;
 use proptest::test_runner::RngSeed;
 
@@ -30,7 +34,7 @@ fn run(mlp: &Mlp, way: (Method, Adjoint), kernels: KernelOptions, batch: usize) 
     Ok((ode.solve(&theta, x0.view())?, ode.loss_and_gradient(&theta, x0.view(), targets.view())?))
 }
 
-fn data(mlp: &Mlp, batch: usize) -> (costate::Parameters, ndarray::Array2<f32>, ndarray::Array3<f32>) {
+fn data(mlp: &Mlp, batch: usize) -> (Parameters, Array2<f32>, Array3<f32>) {
     (parameters(mlp, 5), random2(batch, mlp.dim(), 6), random3(grid().saves().len(), batch, mlp.dim(), 7))
 }
 
@@ -44,8 +48,8 @@ fn compare(mlp: &Mlp, (method, adjoint): (Method, Adjoint), kernels: KernelOptio
         ("dJ/dθ", relative(&gradient.theta, &want.theta), GRADIENT),
         ("dJ/dx0", relative_max(&gradient.x0, &want.x0), GRADIENT),
     ];
-    println!("{case}: {errors:.1e?}");
     for (what, error, bound) in errors {
+        println!("{case}: {what} {error:.1e}");
         assert!(error < bound, "{case}: {what} off by {error:e}");
     }
 }
@@ -66,12 +70,13 @@ fn every_number_of_trajectories_matches_the_twin() {
         field(8, &[20], Activation::Elu, true),
     ];
     for (i, mlp) in fields.iter().enumerate() {
-        for trajectories in [1, 2, 4, 8] {
-            // Every field with two of the ways, every way with most fields.
-            for way in [ways[i], ways[i + 1]] {
-                compare(mlp, way, with(trajectories), 65);
-            }
+        // Compiling takes most of the time: each field with two of the ways, the small numbers with one field.
+        for way in [ways[i], ways[i + 1]] {
+            compare(mlp, way, with(8), 65);
         }
+    }
+    for trajectories in [1, 2, 4] {
+        compare(&fields[0], ways[1], with(trajectories), 65);
     }
 }
 
@@ -88,12 +93,18 @@ fn workgroups_of_any_size_match_the_twin() {
 #[test]
 fn arrangements_repeat_their_bits() {
     let mlp = field(2, &[33], Activation::Tanh, false);
+    let mut all = Vec::new();
     for trajectories in [1, 4, 8] {
         let pass = || run(&mlp, (Method::Rk4, Adjoint::Stored), with(trajectories), 200).expect("a run");
         let (first, second) = (pass(), pass());
         assert_eq!(first.0.states, second.0.states, "{trajectories}: states");
         assert_eq!(first.1.theta, second.1.theta, "{trajectories}: dJ/dθ");
+        all.push(first.0.states);
     }
+    // The order of the sums of an evaluation is the same in all; drivers that fuse multiplications and additions may
+    // still round otherwise.
+    let first = all[0].mapv(f64::from);
+    assert!(all.iter().all(|states| relative_max(states, &first) < 1e-6), "states differ by more than roundings");
 }
 
 #[test]
@@ -124,7 +135,7 @@ fn arrangements_that_make_no_sense_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 10, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn random_shapes_match_the_twin(
@@ -142,5 +153,33 @@ proptest! {
     ) {
         let mlp = field(dim, &hidden, activation, time);
         compare(&mlp, way, KernelOptions { trajectories, ..KernelOptions::default() }, batch);
+    }
+}
+
+/// A trajectory that leaves the finite numbers shares registers and sums with seven others, and a subgroup with 56 more.
+#[test]
+fn one_that_fails_leaves_the_others_alone() {
+    let mlp = field(2, &[9, 17], Activation::Identity, false);
+    let values = parameters(&mlp, 5).as_slice().iter().map(|v| 3.0 * v).collect();
+    let theta = Parameters::from_flat(&mlp, values).expect("finite parameters");
+    let (bad, batch) = (70, 131);
+    let mut x0 = random2(batch, 2, 6);
+    let targets = random3(2, batch, 2, 7);
+    x0[[bad, 0]] = 3e38;
+    let rest: Vec<usize> = (0..batch).filter(|b| *b != bad).collect();
+    let (rest_x0, rest_targets) = (x0.select(Axis(0), &rest), targets.select(Axis(1), &rest));
+    let grid = TimeGrid::from_boundaries(vec![0.0, 0.3, 0.6, 1.0], vec![2, 3]).expect("a valid grid");
+    for (method, adjoint) in [(Method::Rk4, Adjoint::Stored), (Method::Rk4, Adjoint::Backsolve)] {
+        let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).kernels(with(8));
+        let ode = builder.build(gpu()).expect("a small problem");
+        let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient of the rest");
+        let alone = ode.loss_and_gradient(&theta, rest_x0.view(), rest_targets.view()).expect("a gradient");
+        assert_ne!(got.report.status[bad], TrajectoryStatus::Ok, "{adjoint}: it should fail");
+        assert_eq!(got.report.ok(), batch - 1, "{adjoint}: nobody else fails");
+        assert_eq!(got.x0.select(Axis(0), &rest), alone.x0, "{adjoint}: dJ/dx0 of the others");
+        assert!(got.x0.row(bad).iter().all(|v| *v == 0.0), "{adjoint}: dJ/dx0 of the one that failed");
+        let want: Vec<f64> = alone.theta.iter().map(|v| f64::from(*v)).collect();
+        let error = relative(&got.theta, &want);
+        assert!(error < GRADIENT, "{adjoint}: dJ/dθ off by {error:e}");
     }
 }

@@ -115,6 +115,8 @@ impl<'a> StepText<'a> {
     /// The field's body.
     pub(super) fn body(&mut self, part: Part) {
         if self.lane.fetch == WeightFetch::Pairs8 {
+            let Extras { tangents, time, shares } = self.extras;
+            debug_assert!(!tangents && !time && !shares, "paired kernels have the field and its products alone");
             let text = PairedText::new(&self.layout, self.field, self.lane);
             self.files.push(match part {
                 Part::Forward => text.forward(),

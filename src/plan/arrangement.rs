@@ -6,6 +6,7 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::caps::{Caps, DeviceKind};
+use super::estimate;
 use super::inside::{MAX_DIM, MAX_WIDTH};
 use super::kernel::{Lane, WeightFetch};
 use super::layout::FieldLayout;
@@ -128,12 +129,13 @@ pub(crate) struct Arrangement {
 impl Arrangement {
     /// Chooses the arrangement of every kernel, as far as it is not given.
     ///
-    /// Not a function of the batch: a trajectory is computed by the same pipeline, so gives the same bits, whatever the
-    /// batch it stands in.
+    /// A cost model weighs the time that compiling takes against the work of the passes ([`estimate`]), so the choice may
+    /// change with the batch. The order of the sums of an evaluation does not; where a driver fuses multiplications and
+    /// additions its own way in each pipeline, only options that are given make bits independent of the batch.
     ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::LimitExceeded`] if what is given makes no sense, or not on this device.
-    pub(crate) fn new(spec: &Spec, layout: &FieldLayout, caps: &Caps) -> Result<Self> {
+    pub(crate) fn new(spec: &Spec, layout: &FieldLayout, entries: u64, caps: &Caps) -> Result<Self> {
         let given = spec.kernels;
         given.check(caps)?;
         let plain = given.plain(plain(&spec.field, caps));
@@ -148,10 +150,12 @@ impl Arrangement {
             });
         }
         let asked = |wanted: Option<u32>, one: u32| wanted.is_none_or(|w| w == one);
-        let paired = refusal.is_none() && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
+        let pays = given.trajectories.is_some() || estimate::pairs_pay(spec, entries);
+        let paired = refusal.is_none() && pays && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
         let pairs = Lane { trajectories: EIGHT, fetch: WeightFetch::Pairs8, ..plain };
         Ok(Self {
-            forward: if paired { pairs } else { plain },
+            // The derivative along a probe is another column of each product.
+            forward: if paired && !spec.terms().jacobian { pairs } else { plain },
             reverse: if paired && sums_inside(spec) { pairs } else { plain },
             other: plain,
         })

@@ -7,6 +7,7 @@ mod buffers;
 mod call;
 mod caps;
 mod dense;
+mod estimate;
 mod fold;
 mod inside;
 mod keep;

@@ -195,7 +195,7 @@ impl Shape {
         check_spec(spec, caps)?;
         let field = &spec.field;
         let layout = FieldLayout::new(field);
-        let arrangement = Arrangement::new(spec, &layout, caps)?;
+        let arrangement = Arrangement::new(spec, &layout, track.entries as u64, caps)?;
         let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| InsideLayout::new(field));
         let stages = word(spec.method.tableau().stages() as u64, "stages")?;
         let group = u64::from(arrangement.group_trajectories());

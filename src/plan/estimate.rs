@@ -1,0 +1,52 @@
+//! What kernels cost, estimated from shapes alone: the time that compiling takes against the time of the passes.
+//!
+//! Measured on lavapipe (Mesa 22.3.6, LLVM 15, 2 cores); a device like it is faster or slower at both. `costate bench
+//! --tune` measures instead.
+
+use super::shape::Spec;
+
+/// Passes that compiling must pay for: a short training.
+const PASSES: f64 = 1000.0;
+/// Operations per second of kernels that load weights one by one.
+const PLAIN: f64 = 18e9;
+/// The same of those that load them in pairs.
+const PAIRS: f64 = 45e9;
+/// Seconds that compiling takes longer with pairs: the text of an activation is there for twice as many trajectories.
+const LONGER: f64 = 1.2;
+/// From this width on it takes no longer: most of the text is that of the products, which have fewer loads.
+const WIDE: usize = 48;
+/// Evaluations that a gradient's way there and back amounts to, for one going forward alone. A solve counts as one too: it
+/// takes the kernels of the gradient.
+const GRADIENT: f64 = 4.0;
+
+/// Floating-point operations of a gradient through so many entries.
+fn operations(spec: &Spec, entries: u64) -> f64 {
+    let evaluations = entries as f64 * spec.method.tableau().stages() as f64 * spec.batch as f64;
+    GRADIENT * spec.field.flops() as f64 * evaluations
+}
+
+/// True if kernels that load weights in pairs earn what they cost to compile.
+pub(super) fn pairs_pay(spec: &Spec, entries: u64) -> bool {
+    let saved = operations(spec, entries) * (1.0 / PLAIN - 1.0 / PAIRS) * PASSES;
+    spec.field.max_width() >= WIDE || saved > LONGER
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::model::{Activation, Mlp};
+    use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
+
+    #[test]
+    fn small_work_is_not_worth_a_long_compile() {
+        let pays = |width: usize, steps: usize, batch: usize| {
+            let field = Mlp::builder(2).hidden(&[width, width], Activation::Tanh).build().expect("a valid field");
+            let grid = TimeGrid::uniform(0.0, 1.0, steps).expect("a valid grid");
+            let spec = Spec::gradient(field, Method::Euler, grid, Adjoint::Stored, AdjointOptions::default(), batch);
+            pairs_pay(&spec, steps as u64)
+        };
+        assert!(!pays(8, 10, 64), "a small test");
+        assert!(pays(8, 100, 4096), "a narrow field, but much work");
+        assert!(pays(64, 1, 1), "compiles as fast");
+    }
+}
