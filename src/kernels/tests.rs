@@ -4,6 +4,7 @@
 //! Bindings, layouts and names are read off naga's result, loop trips off the text. Blind to what a driver makes of the
 //! text; tests/kernels.rs compares results.
 
+mod tile;
 mod trips;
 
 use std::sync::Arc;
@@ -115,6 +116,7 @@ fn kernels() -> Vec<Kernel> {
         Kernel::CertificateFixed(Words::One),
         Kernel::CertificateFixed(Words::Two),
         Kernel::PackWeights,
+        Kernel::UnpackGradient,
         Kernel::OuterProduct(VECTOR.into()),
         Kernel::OuterProduct(SCALAR.into()),
         Kernel::Accumulate,
@@ -151,6 +153,9 @@ fn kernels() -> Vec<Kernel> {
             all.push(Kernel::StepForward(step));
         }
     }
+    for step in tile::kernels() {
+        all.extend([Kernel::StepForward(step.clone()), Kernel::StepReverse(step)]);
+    }
     for pair in pair_kernels() {
         if pair.words == Words::Float || pair.sources == Sources::Walked {
             all.push(Kernel::PairReverse(pair.clone()));
@@ -171,7 +176,7 @@ fn call_bytes(kernel: &Kernel) -> usize {
         }
         Kernel::FixedStart(_) => size_of::<StartCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
-        Kernel::PackWeights | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights | Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => size_of::<LossCall>(),
@@ -241,7 +246,7 @@ fn every_kernel_is_valid() {
     }
 }
 
-/// The kernels run without subgroup operations where weights are fetched uniformly, and never keep workgroup memory.
+/// The kernels run without subgroup operations where weights are fetched uniformly; only tiles have workgroup memory.
 #[test]
 fn only_broadcasts_need_subgroups() {
     for kernel in kernels() {
@@ -254,7 +259,8 @@ fn only_broadcasts_need_subgroups() {
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
         assert_eq!(valid.is_err(), broadcasts, "{}: subgroup operations", case(&kernel));
         let workgroup = module.global_variables.iter().any(|(_, v)| v.space == AddressSpace::WorkGroup);
-        assert!(!workgroup, "{}: workgroup memory", case(&kernel));
+        let tile = lane(&kernel).is_some_and(|l| l.family == Family::Tile);
+        assert_eq!(workgroup, tile, "{}: workgroup memory", case(&kernel));
     }
 }
 

@@ -10,6 +10,7 @@ use super::kernel::{Lane, WeightFetch};
 use super::inside::{MAX_DIM, MAX_WIDTH};
 use super::layout::FieldLayout;
 use super::shape::Spec;
+use super::tile;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Mlp};
 use crate::solver::Adjoint;
@@ -63,11 +64,14 @@ impl FromStr for Family {
 pub struct KernelOptions {
     /// The family.
     pub family: Option<Family>,
-    /// Trajectories of one invocation (lane family).
+    /// Trajectories of one invocation (lane family) or workgroup (tile family).
     pub trajectories: Option<u32>,
     /// Invocations of one workgroup.
     pub workgroup: Option<u32>,
 }
+
+/// From this width on tiles are the default on GPUs: products of narrower layers leave most of a workgroup idle.
+const TILE_WIDTH: usize = 32;
 
 /// The arrangements of the kernels of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,20 +89,33 @@ impl Arrangement {
     ///
     /// Not a function of the batch: a trajectory is computed by the same pipeline, so gives the same bits, whatever the
     /// batch it stands in.
+    ///
+    /// # Errors
+    /// [`Error::LimitExceeded`] if the tile family is asked for and no tile fits.
     pub(crate) fn new(spec: &Spec, layout: &FieldLayout, caps: &Caps) -> Result<Self> {
         let plain = plain(&spec.field, caps);
         let pairs = Lane { trajectories: 8, fetch: WeightFetch::Pairs8, ..plain };
         let paired = loads_pairs(&spec.field, layout, caps);
-        Ok(Self {
+        let lanes = Self {
             forward: if paired { pairs } else { plain },
-            reverse: if paired && sums_inside(spec) { pairs } else { plain },
+            reverse: if paired && sums_inside(spec) && ends_plainly(&spec.field) { pairs } else { plain },
             other: plain,
+        };
+        Ok(Self {
+            forward: if walks_alone(spec) { tiled(spec, caps, false)?.unwrap_or(lanes.forward) } else { lanes.forward },
+            reverse: if sums_inside(spec) { tiled(spec, caps, true)?.unwrap_or(lanes.reverse) } else { lanes.reverse },
+            ..lanes
         })
     }
 
     /// The largest group of trajectories that a workgroup of any kernel owns: the others divide it.
     pub(crate) fn group_trajectories(self) -> u32 {
         [self.forward, self.reverse, self.other].map(Lane::group_trajectories).into_iter().max().unwrap_or(1)
+    }
+
+    /// The smallest such group: the limit on workgroups is a limit on trajectories.
+    pub(crate) fn least_trajectories(self) -> u32 {
+        [self.forward, self.reverse, self.other].map(Lane::group_trajectories).into_iter().min().unwrap_or(1)
     }
 }
 
@@ -137,14 +154,35 @@ fn loads_pairs(field: &Mlp, layout: &FieldLayout, caps: &Caps) -> bool {
         && field.dim() <= MAX_DIM
 }
 
+/// The tile of a kernel if the tile family is asked for, or suits the device and the field.
+fn tiled(spec: &Spec, caps: &Caps, pulls: bool) -> Result<Option<Lane>> {
+    let options = spec.kernels;
+    match options.family {
+        Some(Family::Lane) => Ok(None),
+        Some(Family::Tile) => tile::choose(&spec.field, caps, options, pulls).map(Some),
+        None if caps.kind == DeviceKind::Gpu && spec.field.max_width() >= TILE_WIDTH => {
+            let found = tile::choose(&spec.field, caps, KernelOptions::default(), pulls).ok();
+            Ok(found.filter(|lane| lane.trajectories >= tile::LEAST))
+        }
+        None => Ok(None),
+    }
+}
+
+/// True if evaluations on the way there need nothing but the state of one trajectory, no derivative and no copy.
+fn walks_alone(spec: &Spec) -> bool {
+    !spec.terms().pay() && spec.method.pair().is_none()
+}
+
 /// True if the way back needs no activations but those of the evaluation at hand.
 fn sums_inside(spec: &Spec) -> bool {
-    let terms = spec.terms();
-    spec.wrt.theta
-        && !terms.pay()
-        && !terms.clock
+    walks_alone(spec)
+        && spec.wrt.theta
+        && !spec.terms().clock
         && !spec.grid.is_dense()
         && spec.adjoint != Some(Adjoint::Continuous)
-        && spec.field.layers().iter().next_back().is_some_and(|output| output.activation == Activation::Identity)
-        && spec.method.pair().is_none()
+}
+
+/// True if the outputs are sums.
+fn ends_plainly(field: &Mlp) -> bool {
+    field.layers().iter().next_back().is_some_and(|output| output.activation == Activation::Identity)
 }

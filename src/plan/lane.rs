@@ -1,11 +1,12 @@
 //! What one step of a kernel costs in loop trips.
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Family};
 use super::kernel::{Lane, Sums, Terms, WeightFetch};
 #[cfg(test)]
 use super::kernel::{PairKernel, StepKernel};
 use super::layout::{FieldLayout, Packed};
 use super::shape::Spec;
+use super::tile::TileShape;
 use crate::model::Mlp;
 use crate::solver::Adjoint;
 
@@ -94,15 +95,22 @@ impl Counts {
         let own = if lane.fetch == WeightFetch::Pairs8 { hidden } else { hidden + 1 };
         let evaluate: u64 = layout.layers[..own].iter().map(|l| product(&l.forward)).sum();
         let inner = || layout.layers[1..hidden.max(1)].iter().map(|l| product(&l.transposed));
-        let pull = (lane.sums() == Sums::Inside).then(|| evaluate + inner().sum::<u64>());
+        let (evaluate, pull) = match (lane.family, lane.sums()) {
+            (Family::Tile, _) => {
+                let (evaluate, pull) = TileShape::of(field, lane, true).trips(field);
+                (evaluate, Some(pull))
+            }
+            (Family::Lane, Sums::Inside) => (evaluate, Some(evaluate + inner().sum::<u64>())),
+            (Family::Lane, Sums::Scratch) => (evaluate, None),
+        };
         let copy = looped(field.dim() as u64, 0);
-        let components = field.dim() as u64 * u64::from(lane.trajectories);
+        let components = field.dim() as u64 * u64::from(lane.own_trajectories());
         let whole = looped(components, 0);
         let combine = looped(components, looped(stages, 0));
         let search = terms.reference.map_or(0, |r| looped(r.search().into(), 0));
         let pays = |trips: u64| if terms.pay() { trips } else { 0 };
         // For each trajectory over its components; the sum over the stages before one, on average.
-        let trajectories = u64::from(lane.trajectories);
+        let trajectories = u64::from(lane.own_trajectories());
         let each = looped(trajectories, copy);
         let summed = looped(stages.div_ceil(2), 0);
         Self {
@@ -144,7 +152,8 @@ impl Counts {
         if let Some(pull) = self.pull {
             let recorded = looped(phases * stages - 1, combine + evaluate + whole + combine);
             let adjoint = looped(stages, 2 * combine + pull + whole);
-            return Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 12 * whole };
+            // With the quarantine, which `record` leaves room for elsewhere.
+            return Trips { forward_step, reverse_step: recorded + adjoint + combine + 4 * whole, fixed: 12 * whole };
         }
         let recorded = looped(phases * stages, combine + record + whole + combine + keep);
         let adjoint = looped(stages, combine + back + whole + charge + clock);

@@ -25,6 +25,7 @@ mod schedule;
 mod shape;
 mod solve;
 mod steps;
+mod tile;
 mod track;
 mod train;
 
@@ -34,7 +35,7 @@ pub(crate) use budget::{Wish, candidates, choose};
 pub use buffers::{MemoryPlan, Slot};
 pub use caps::{Caps, DeviceKind};
 pub(crate) use dense::TIME_PARTS;
-pub(crate) use inside::{InsideLayout, SumRows};
+pub(crate) use inside::{InsideLayout, SumRow, SumRows};
 pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
@@ -49,6 +50,7 @@ pub(crate) use schedule::schedule_bytes;
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
 pub(crate) use shape::{Arithmetic, Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
+pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows, slope_follows};
 #[cfg(test)]
 pub(crate) use track::Track;
 pub(crate) use track::step_of;

@@ -86,7 +86,7 @@ impl Plan {
     pub(super) fn pair_reverse(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
         let walk = Arc::new(Kernel::PairWalk(self.walk_kernel()));
         let pull = Arc::new(Kernel::PairReverse(self.pull_kernel()));
-        let lanes = self.shape.arrangement.reverse.trajectories;
+        let lanes = self.shape.arrangement.reverse.own_trajectories();
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use super::caps::Caps;
 use super::keep::Keeping;
-use super::arrangement::{Arrangement, KernelOptions};
-use super::inside::InsideLayout;
+use super::arrangement::{Arrangement, Family, KernelOptions};
+use super::inside::{InsideLayout, SumRow};
 use super::kernel::{Sums, Terms, Words};
 use super::lane::{STRIDE, Trips};
 use super::layout::FieldLayout;
@@ -148,7 +148,7 @@ pub(crate) struct Shape {
     pub arrangement: Arrangement,
     pub layout: FieldLayout,
     /// Where reverse kernels make their sums, if they do so themselves.
-    pub inside: Option<InsideLayout>,
+    pub inside: Option<SumRow>,
     /// Rectangles of weights for dJ/dθ.
     pub rectangles: u32,
     pub stages: u32,
@@ -199,7 +199,10 @@ impl Shape {
         let field = &spec.field;
         let layout = FieldLayout::new(field);
         let arrangement = Arrangement::new(spec, &layout, caps)?;
-        let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| InsideLayout::new(field));
+        let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| match arrangement.reverse.family {
+            Family::Lane => SumRow::Units(InsideLayout::new(field)),
+            Family::Tile => SumRow::Flat { parameters: field.parameter_count() as u64 },
+        });
         let stages = word(spec.method.tableau().stages() as u64, "stages")?;
         let group = u64::from(arrangement.group_trajectories());
         let stride = (spec.batch as u64).next_multiple_of(u64::from(STRIDE).max(group));
@@ -230,7 +233,8 @@ impl Shape {
         let most_steps = |step_trips: u64| {
             ((caps.max_trips - trips.fixed) / step_trips).min(caps.trajectory_flops / step_flops).min(stored_steps)
         };
-        let tile_limit = u64::from(caps.max_workgroups).saturating_mul(group);
+        let tile_limit = u64::from(caps.max_workgroups).saturating_mul(arrangement.least_trajectories().into());
+        let tile_limit = (tile_limit / group * group).max(group);
         let forward_tile = stride.min(tile_limit);
         let forward_steps = most_steps(trips.forward_step)
             .min(caps.submit_flops / step_flops.saturating_mul(forward_tile))

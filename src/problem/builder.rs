@@ -7,7 +7,7 @@ use super::{NeuralOde, Policy, RECONSTRUCTION_TOLERANCE};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Loss, Mlp, RunningCost, Wrt};
-use crate::plan::{Plan, Spec};
+use crate::plan::{KernelOptions, Plan, Spec};
 use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 
 /// Collects the description of a [`NeuralOde`]; made by [`NeuralOde::builder`].
@@ -24,6 +24,7 @@ pub struct NeuralOdeBuilder {
     loss: Loss,
     cost: Option<RunningCost>,
     wrt: Wrt,
+    kernels: KernelOptions,
 }
 
 impl NeuralOdeBuilder {
@@ -39,6 +40,7 @@ impl NeuralOdeBuilder {
             loss: Loss::default(),
             cost: None,
             wrt: Wrt::default(),
+            kernels: KernelOptions::default(),
         }
     }
 
@@ -90,6 +92,12 @@ impl NeuralOdeBuilder {
         self
     }
 
+    /// Sets what of the kernels' arrangement is given (default: the plan chooses all of it).
+    pub fn kernels(mut self, kernels: KernelOptions) -> Self {
+        self.kernels = kernels;
+        self
+    }
+
     /// Checks that one trajectory fits the device.
     ///
     /// # Errors
@@ -103,6 +111,7 @@ impl NeuralOdeBuilder {
         spec.loss = self.loss;
         spec.cost = self.cost.map(Arc::new);
         spec.wrt = self.wrt;
+        spec.kernels = self.kernels;
         Plan::new(spec.clone(), gpu.caps())?;
         if self.tolerance.is_nan() || self.tolerance < 0.0 {
             let remedy = "use a distance ≥ 0 in the units of the state";
