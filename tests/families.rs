@@ -1,8 +1,8 @@
 //! Do the kernel families compute the same, and does a tile keep its trajectories apart?
 //!
 //! Tiles share work between the trajectories of a workgroup, so the cases stand at the edges of what is cut: units of a
-//! block, rows of units, trajectories of a tile, inputs of a vector. Every case is held against the f64 twin and the lane
-//! family, and a few against the build with checks. Blind to races that this device does not show (lavapipe runs the
+//! block, rows of units, trajectories of a tile, inputs of a vector. Every case is held against the f64 twin, a few against
+//! the lane family and the build with checks. Blind to races that this device does not show (lavapipe runs the
 //! invocations of a workgroup in turn between two barriers) and to speed.
 
 mod common;
@@ -14,6 +14,7 @@ use costate::{
 };
 use ndarray::{Array2, Array3, s};
 use proptest::prelude::*;
+use proptest::test_runner::RngSeed;
 
 /// Unit roundoff of f32.
 const U: f64 = 6e-8;
@@ -51,8 +52,13 @@ fn values<'a>(values: impl IntoIterator<Item = &'a f32>) -> Vec<f64> {
     values.into_iter().map(|v| f64::from(*v)).collect()
 }
 
-/// Solves and differentiates with tiles, and compares with the twin and with the lane family.
+/// Solves and differentiates with tiles, and compares with the twin.
 fn compare(gpu: &Gpu, mlp: &Mlp, way: (Method, Adjoint), batch: usize, tile: KernelOptions) {
+    compare_with(gpu, mlp, way, batch, tile, false);
+}
+
+/// The same, and with the lane family, whose kernels take lavapipe long to compile.
+fn compare_with(gpu: &Gpu, mlp: &Mlp, way: (Method, Adjoint), batch: usize, tile: KernelOptions, lanes: bool) {
     let case = format!("{}, batch {batch}, {} {}, {tile:?}", mlp.summary(), way.0, way.1);
     let theta = parameters(mlp, 5);
     let (x0, targets) = data(mlp, batch);
@@ -65,9 +71,9 @@ fn compare(gpu: &Gpu, mlp: &Mlp, way: (Method, Adjoint), batch: usize, tile: Ker
     let twin = twin_gradient(way.0, way.1, &theta, &grid(), &x0, Some(&targets), None);
     let want: [Vec<f64>; 3] =
         [twin.states.iter().copied().collect(), twin.theta.to_vec(), twin.x0.iter().copied().collect()];
-    let (lane_states, lane) = run(LANE);
-    let other = [values(&lane_states), values(&lane.theta), values(&lane.x0)];
-    for (name, want) in [("twin", &want), ("lane", &other)] {
+    let lane = lanes.then(|| run(LANE)).map(|(states, lane)| [values(&states), values(&lane.theta), values(&lane.x0)]);
+    for (name, want) in [("twin", Some(&want)), ("lane", lane.as_ref())] {
+        let Some(want) = want else { continue };
         let errors = distances(&states, &gradient, [&want[0], &want[1], &want[2]]);
         println!("{case}: from the {name} {errors:?}");
         let fine = errors[0] < STATE && errors[1..].iter().all(|e| *e < GRADIENT);
@@ -83,50 +89,51 @@ fn tiles_match_the_twin_and_the_lanes() {
     let ways = [
         (Method::Euler, Adjoint::Stored),
         (Method::Rk4, Adjoint::Backsolve),
-        (Method::Rk4, Adjoint::Checkpointed),
+        (Method::Euler, Adjoint::Checkpointed),
         (Method::Euler, Adjoint::Backsolve),
     ];
-    for (i, (mlp, batch, tile)) in [
-        (field(1, &[], Tanh, true), 9, tile_of(8, 32)),
-        (field(1, &[1], Tanh, false), 1, tile_of(4, 32)),
-        (field(4, &[3], Tanh, false), 65, TILE),
-        (field(5, &[33], Silu, true), 33, tile_of(32, 32)),
-        (field(2, &[64, 64], Tanh, false), 31, tile_of(32, 64)),
-        (field(3, &[100, 6, 33], Relu, true), 17, tile_of(16, 64)),
-        (field(10, &[20], Tanh, true), 15, tile_of(16, 16)),
+    for (i, (mlp, batch, tile, lanes)) in [
+        (field(1, &[], Tanh, true), 9, tile_of(8, 32), true),
+        (field(1, &[1], Tanh, false), 1, tile_of(4, 32), true),
+        (field(4, &[3], Tanh, false), 65, TILE, false),
+        (field(5, &[33], Silu, true), 33, tile_of(32, 32), true),
+        (field(2, &[64], Tanh, false), 31, tile_of(32, 64), false),
+        (field(3, &[6, 9, 5], Relu, true), 17, tile_of(16, 16), false),
+        (field(10, &[20], Tanh, true), 15, tile_of(16, 16), false),
+        (field(3, &[100], Tanh, false), 15, tile_of(16, 32), false),
     ]
     .into_iter()
     .enumerate()
     {
-        compare(gpu(), &mlp, ways[i % 4], batch, tile);
+        compare_with(gpu(), &mlp, ways[i % 4], batch, tile, lanes);
     }
 }
 
 /// More units than a workgroup has blocks for, and sums that stay in memory.
 #[test]
 fn wide_tiles_match() {
-    for (mlp, way, batch, tile) in [
-        (field(2, &[130], Activation::Tanh, false), (Method::Euler, Adjoint::Backsolve), 17, TILE),
-        (field(2, &[256], Activation::Tanh, false), (Method::Euler, Adjoint::Stored), 5, tile_of(8, 32)),
-        (field(130, &[9], Activation::Tanh, true), (Method::Euler, Adjoint::Stored), 5, tile_of(4, 32)),
+    for (mlp, way, batch, tile, lanes) in [
+        (field(2, &[130], Activation::Tanh, false), (Method::Euler, Adjoint::Backsolve), 17, TILE, false),
+        (field(2, &[256], Activation::Tanh, false), (Method::Euler, Adjoint::Stored), 5, tile_of(8, 32), false),
+        (field(34, &[1], Activation::Tanh, true), (Method::Euler, Adjoint::Stored), 5, tile_of(4, 32), false),
     ] {
-        compare(gpu(), &mlp, way, batch, tile);
+        compare_with(gpu(), &mlp, way, batch, tile, lanes);
     }
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn any_small_field_matches(
-        dim in 1_usize..6, widths in proptest::collection::vec(1_usize..24, 1..3), activation in 0_usize..8, time: bool,
+        dim in 1_usize..6, widths in proptest::collection::vec(1_usize..20, 1..3), activation in 0_usize..8, time: bool,
         end: bool, euler: bool, backsolve: bool, size in 0_usize..4, off in 0_usize..3,
     ) {
         let activation = Activation::ALL[activation];
         let output = if end { activation } else { Activation::Identity };
         let mlp = Mlp::builder(dim).hidden(&widths, activation).output_activation(output).time_input(time).build();
         let mlp = mlp.expect("a valid field");
-        let method = if euler { Method::Euler } else { Method::Rk4 };
+        let method = if euler { Method::Euler } else { Method::Heun };
         let adjoint = if backsolve { Adjoint::Backsolve } else { Adjoint::Stored };
         let trajectories = [4, 8, 16, 32][size];
         // One less than a tile, a tile, one more.
@@ -143,7 +150,7 @@ fn small_field() -> Mlp {
     field(3, &[9, 6], Activation::Silu, true)
 }
 
-const WAY: (Method, Adjoint) = (Method::Rk4, Adjoint::Backsolve);
+const WAY: (Method, Adjoint) = (Method::Heun, Adjoint::Backsolve);
 
 #[test]
 fn checked_and_trusted_tiles_agree() {
@@ -238,9 +245,9 @@ fn a_trajectory_that_fails_changes_nothing_else() {
 /// Less workgroup memory makes smaller tiles; none at all is an error that names the limit, unless the plan may choose.
 #[test]
 fn workgroup_memory_bounds_the_tile() {
-    let mlp = field(2, &[64], Activation::Tanh, false);
+    let mlp = field(2, &[33], Activation::Tanh, false);
     let with = |bytes: u32| Caps { workgroup_memory: bytes, ..gpu().caps().clone() };
-    compare(&gpu().restricted(&with(4 << 10)), &mlp, (Method::Euler, Adjoint::Stored), 9, TILE);
+    compare(&gpu().restricted(&with(2 << 10)), &mlp, (Method::Euler, Adjoint::Stored), 9, TILE);
     let none = gpu().restricted(&Caps { kind: DeviceKind::Gpu, ..with(1 << 10) });
     let build = |kernels| NeuralOde::builder(mlp.clone(), grid()).method(Method::Euler).kernels(kernels).build(&none);
     let error = build(TILE).expect_err("1 KiB is too little for a tile");

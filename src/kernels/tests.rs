@@ -17,9 +17,9 @@ use super::mlp::{Extras, MlpText};
 use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall, MAX_STAGES,
-    NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall, StepCall,
-    Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall,
+    MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall,
+    StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
@@ -176,7 +176,9 @@ fn call_bytes(kernel: &Kernel) -> usize {
         }
         Kernel::FixedStart(_) => size_of::<StartCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
-        Kernel::PackWeights | Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights | Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => {
+            size_of::<CountCall>()
+        }
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => size_of::<LossCall>(),

@@ -12,9 +12,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{Activation, Layer, Mlp};
-use crate::plan::{
-    BLOCK_TRAJECTORIES, FieldLayout, Lane, LayerLayout, OWN_VALUES, Packed, TileShape, UNITS, rows,
-};
+use crate::plan::{BLOCK_TRAJECTORIES, FieldLayout, Lane, LayerLayout, OWN_VALUES, Packed, TileShape, UNITS, rows};
 
 /// Names of the parts of a vector.
 pub(super) const PARTS: [char; UNITS] = ['x', 'y', 'z', 'w'];
@@ -316,9 +314,9 @@ impl<'a> TileText<'a> {
         let (offset, stride) = (weights.offset / UNITS, weights.stride / UNITS);
         for (o, number) in numbers.iter().enumerate() {
             self.line(depth, &format!("let w{o} = {offset}u + {number} * {stride}u;"));
-            let start = weights.bias.map_or("0.0".to_owned(), |b| {
-                format!("weights[w{o} + {}u].{}", b / UNITS, PARTS[b % UNITS])
-            });
+            let start = weights
+                .bias
+                .map_or("0.0".to_owned(), |b| format!("weights[w{o} + {}u].{}", b / UNITS, PARTS[b % UNITS]));
             self.line(depth, &format!("var d{o} = {start};"));
         }
         let step = |text: &mut Self, depth: usize, row: &str, parts: usize| {

@@ -6,8 +6,8 @@ use std::str::FromStr;
 use serde::{Deserialize, Serialize};
 
 use super::caps::{Caps, DeviceKind};
-use super::kernel::{Lane, WeightFetch};
 use super::inside::{MAX_DIM, MAX_WIDTH};
+use super::kernel::{Lane, WeightFetch};
 use super::layout::FieldLayout;
 use super::shape::Spec;
 use super::tile;

@@ -159,7 +159,13 @@ impl Plan {
 
     fn dense_kernel(&self, back: bool) -> StepKernel {
         let terms = Terms { clock: back && self.shape.terms.clock, ..Terms::default() };
-        StepKernel { field: self.spec.field.clone(), stages: 1, lane: self.shape.arrangement.other, adjoint: None, terms }
+        StepKernel {
+            field: self.spec.field.clone(),
+            stages: 1,
+            lane: self.shape.arrangement.other,
+            adjoint: None,
+            terms,
+        }
     }
 
     fn dense_flops(&self, outputs: u32, trajectories: u32) -> u64 {

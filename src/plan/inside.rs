@@ -122,7 +122,9 @@ mod tests {
 
     #[test]
     fn every_parameter_has_a_place_of_its_own() {
-        for (dim, hidden, time) in [(1, vec![1], false), (2, vec![5], true), (3, vec![16, 9], false), (8, vec![4, 33, 7], true)] {
+        for (dim, hidden, time) in
+            [(1, vec![1], false), (2, vec![5], true), (3, vec![16, 9], false), (8, vec![4, 33, 7], true)]
+        {
             let field = Mlp::builder(dim).hidden(&hidden, Activation::Tanh).time_input(time).build().expect("a field");
             let layout = InsideLayout::new(&field);
             let mut places = layout.table(&field);

@@ -40,7 +40,7 @@ pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;
-pub(crate) use layout::{BLOCK, LOAD, FieldLayout, LayerLayout, Packed};
+pub(crate) use layout::{BLOCK, FieldLayout, LOAD, LayerLayout, Packed};
 pub(crate) use outer::{OUTER_LANES, Outer, rectangles};
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;

@@ -75,7 +75,13 @@ impl Plan {
             for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
                 let call = StepCall { mode, event: self.event(chunk.first)?, ..self.pair_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
-                program.dispatch(kernel.clone(), self.walk_bindings(chunk), groups(self.shape.arrangement.forward, tile.count), &call, flops);
+                program.dispatch(
+                    kernel.clone(),
+                    self.walk_bindings(chunk),
+                    groups(self.shape.arrangement.forward, tile.count),
+                    &call,
+                    flops,
+                );
             }
         }
         Ok(())
@@ -95,7 +101,13 @@ impl Plan {
                 let call = StepCall { event: self.event(chunk.first + chunk.count)?, ..call };
                 if self.reconstructs() && !self.fused && chunk.count > 0 {
                     let call = StepCall { mode: BACKWARD | KEEP, ..call };
-                    program.dispatch(walk.clone(), self.walk_bindings(chunk), groups(self.shape.arrangement.forward, tile.count), &call, flops);
+                    program.dispatch(
+                        walk.clone(),
+                        self.walk_bindings(chunk),
+                        groups(self.shape.arrangement.forward, tile.count),
+                        &call,
+                        flops,
+                    );
                 }
                 let mut bindings: Vec<Binding> =
                     [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
@@ -109,7 +121,13 @@ impl Plan {
                 }
                 bindings.extend(self.reference());
                 let call = StepCall { rows: self.shape.rows / lanes, tile: tile.count / lanes, ..call };
-                program.dispatch(pull.clone(), bindings, groups(self.shape.arrangement.reverse, tile.count), &call, 3 * flops);
+                program.dispatch(
+                    pull.clone(),
+                    bindings,
+                    groups(self.shape.arrangement.reverse, tile.count),
+                    &call,
+                    3 * flops,
+                );
                 self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
             }
         }

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
-use super::caps::Caps;
-use super::keep::Keeping;
 use super::arrangement::{Arrangement, Family, KernelOptions};
+use super::caps::Caps;
 use super::inside::{InsideLayout, SumRow};
+use super::keep::Keeping;
 use super::kernel::{Sums, Terms, Words};
 use super::lane::{STRIDE, Trips};
 use super::layout::FieldLayout;

@@ -31,7 +31,7 @@ const WORKGROUP: [usize; 2] = [32, 256];
 /// From this width on a block has two rows of units.
 const WIDE_BLOCKS: usize = 32;
 /// Sums of dJ/dθ that an invocation keeps in registers over a dispatch; the others are added to memory at each evaluation.
-const REGISTERS: usize = 96;
+const REGISTERS: usize = 112;
 
 /// How the sums over the weights of a layer are cut into blocks: rows of units on either side.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -254,4 +254,92 @@ pub(super) fn choose(field: &Mlp, caps: &Caps, options: KernelOptions, pulls: bo
     let remedy = "use the lane family or narrower layers";
     limit(caps, &what, bytes, caps.workgroup_memory.into(), Unit::Bytes, remedy)?;
     Ok(lane)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const KIB: u32 = 1 << 10;
+
+    fn caps(workgroup_memory: u32) -> Caps {
+        Caps { workgroup_memory, ..Caps::gpu("test") }
+    }
+
+    fn field(width: usize, depth: usize, activation: Activation) -> Mlp {
+        Mlp::builder(2).hidden(&vec![width; depth], activation).build().expect("a valid field")
+    }
+
+    /// Trajectories and invocations of the tiles going back, by width and granted memory.
+    #[test]
+    fn tiles_follow_from_width_and_memory() {
+        let tiles = |width, depth| {
+            [16 * KIB, 32 * KIB, 48 * KIB].map(|memory| {
+                let field = field(width, depth, Activation::Tanh);
+                choose(&field, &caps(memory), KernelOptions::default(), true)
+                    .map(|l| (l.trajectories, l.workgroup))
+                    .ok()
+            })
+        };
+        assert_eq!(tiles(1, 2), [Some((64, 64)); 3], "width 1");
+        assert_eq!(tiles(3, 2), [Some((64, 64)); 3], "width 3");
+        assert_eq!(tiles(16, 2), [Some((32, 32)), Some((64, 64)), Some((64, 64))], "width 16");
+        assert_eq!(tiles(64, 2), [Some((16, 32)), Some((32, 64)), Some((32, 64))], "width 64");
+        assert_eq!(tiles(100, 2), [Some((16, 64)), Some((32, 128)), Some((32, 128))], "width 100");
+        assert_eq!(tiles(128, 2), [Some((8, 32)), Some((16, 64)), Some((32, 128))], "width 128");
+        assert_eq!(tiles(200, 2), [Some((8, 64)), Some((16, 128)), Some((16, 128))], "width 200");
+        assert_eq!(tiles(256, 2), [Some((4, 32)), Some((8, 64)), Some((16, 128))], "width 256");
+        assert_eq!(tiles(256, 1), [Some((8, 64)), Some((16, 128)), Some((32, 256))], "width 256, one layer");
+        assert_eq!(tiles(512, 2), [None, Some((4, 64)), Some((8, 128))], "width 512");
+    }
+
+    #[test]
+    fn what_does_not_fit_names_the_limit_and_a_remedy() {
+        let field = field(2048, 2, Activation::Tanh);
+        let error = choose(&field, &caps(48 * KIB), KernelOptions::default(), true).expect_err("too wide for a tile");
+        let text = error.to_string();
+        for part in ["workgroup memory for 4 trajectories", "49152 bytes", "lane family"] {
+            assert!(text.contains(part), "{part} is missing: {text}");
+        }
+        let options = KernelOptions { trajectories: Some(5), ..KernelOptions::default() };
+        let error = choose(&field, &caps(48 * KIB), options, true).expect_err("no tile has 5 trajectories");
+        assert!(matches!(error, Error::Invalid { .. }), "{error}");
+    }
+
+    /// No two things share a row, and every block of sums has its owner.
+    #[test]
+    fn rows_and_sums_cover_the_field() {
+        for activation in [Activation::Tanh, Activation::Silu] {
+            for width in [1, 3, 16, 64, 100, 128, 200, 256] {
+                let field = field(width, 2, activation);
+                let shape = TileShape::new(&field, 16, 64, true);
+                let mut ends: Vec<(usize, usize)> = Vec::new();
+                for (l, place) in shape.places.iter().enumerate() {
+                    let units = field.layers().get(l).map_or(field.dim(), |layer| layer.n_in);
+                    ends.push((*place, place + rows(units)));
+                }
+                let slopes = shape.slopes.iter().zip(field.layers());
+                ends.extend(slopes.filter_map(|(place, layer)| place.map(|p| (p, p + rows(layer.n_out)))));
+                ends.sort_unstable();
+                assert!(ends.windows(2).all(|w| w[0].1 == w[1].0), "width {width}: rows {ends:?}");
+                assert_eq!(ends.last().map(|e| e.1), Some(shape.rows), "width {width}: rows of the tile");
+                for (sums, layer) in shape.sums.iter().zip(field.layers()) {
+                    assert_eq!(sums.deltas * sums.delta_blocks, rows(layer.n_out), "width {width}: rows of deltas");
+                    assert_eq!(sums.inputs * sums.input_blocks, rows(layer.n_in), "width {width}: rows of inputs");
+                    assert!(sums.rounds * 64 >= sums.delta_blocks * sums.input_blocks, "width {width}: rounds");
+                }
+                let kept: usize = shape.sums.iter().filter(|s| s.registers).map(SumBlocks::values).sum();
+                assert!(kept <= REGISTERS, "width {width}: {kept} sums in registers");
+            }
+        }
+        let shape = TileShape::new(&field(64, 2, Activation::Tanh), 32, 64, true);
+        assert!(shape.sums.iter().all(|s| s.registers), "2-64-64-2 keeps its sums in registers: {:?}", shape.sums);
+    }
+
+    /// Going there two layers take turns.
+    #[test]
+    fn evaluation_alone_keeps_two_layers() {
+        let shape = TileShape::new(&field(64, 3, Activation::Tanh), 32, 64, false);
+        assert_eq!((shape.places.as_slice(), shape.rows), ([0, 16, 0, 16].as_slice(), 32), "rows");
+    }
 }
