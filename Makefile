@@ -6,10 +6,13 @@
 # make bench   throughput on the adapter that would be taken
 # make exactness   every number and plot of docs/exact-gradients.md, in about twenty minutes on two cores;
 #                  MACHINE=name says in which folder of benches/results the numbers go
+# make peers   costate beside torchdiffeq, diffrax and candle, those that are installed; takes MACHINE too, and
+#              PYTHON=target/peers/bin/python for the Python that has them, PEERS_ARGS for more of run.py's options
 
 CARGO ?= cargo
 DEMO_FOLDER := runs/spiral
 MACHINE ?= local
+PYTHON ?= python3
 # Test files that also run on SwiftShader, whose compiler rewrites other expressions and whose subgroups are of 4.
 SWIFTSHADER_TESTS := kernels gradients exact contracting
 # Examples that fail if a number is not what it should be.
@@ -17,7 +20,7 @@ EXAMPLES := seed
 # Mesa complains on every start where this is not set.
 export XDG_RUNTIME_DIR ?= $(CURDIR)/target
 
-.PHONY: setup test test-swiftshader lint demo bench exactness
+.PHONY: setup test test-swiftshader lint demo bench exactness peers
 
 setup:
 	@bash scripts/setup.sh
@@ -57,5 +60,10 @@ bench: setup
 exactness: setup
 	$(CARGO) build --release --example exactness
 	@for part in memory limits time training drift; do \
-		target/release/examples/exactness $$part --machine $(MACHINE) || exit; \
+		target/release/examples/exactness $$part --machine "$(MACHINE)" || exit; \
 	done
+
+# The driver leaves out, and names, what is not there; it prints the tables at its end.
+peers: setup
+	$(CARGO) build --release
+	"$(PYTHON)" benches/peers/run.py --machine "$(MACHINE)" $(PEERS_ARGS)

@@ -22,21 +22,25 @@ fn exp_value(p: f32) -> f32 {
     return y * bitcast<f32>(u32(i32(n) + 127) << 23u);
 }
 
+/// 2^y - 1 for -126 <= y < 127, with its relative accuracy near 0: 2^n 2^f - 1 = 2^n (2^f - 1) + (2^n - 1).
+fn exp2m1(y: f32) -> f32 {
+    let n = round(y);
+    let f = y - n;
+    let h = ((((0.000154035122 * f + 0.00133907353) * f + 0.00961823761) * f + 0.0555035733) * f + 0.240226492) * f;
+    let scale = bitcast<f32>(u32(i32(n) + 127) << 23u);
+    return scale * (f * (h + 0.693147182)) + (scale - 1.0);
+}
+
+/// (e^(2m) - 1) / (e^(2m) + 1) for m = |p|: one formula for all p, 1 from m = 9 on.
 fn tanh_value(p: f32) -> f32 {
-    let m = abs(p);
-    let u = p * p;
-    let q = (((-0.00589514058 * u + 0.0207959581) * u - 0.0537838265) * u + 0.133319244) * u - 0.333332986;
-    let near = m + m * u * q;
-    let far = 1.0 - 2.0 / (exp_value(2.0 * min(m, 10.0)) + 1.0);
-    return select(1.0, -1.0, p < 0.0) * select(far, near, m < 0.6);
+    let e = exp2m1(min(abs(p) * 2.88539008, 28.0));
+    return bitcast<f32>(bitcast<u32>(e / (e + 2.0)) | (bitcast<u32>(p) & 0x80000000u));
 }
 fn tanh_slope(p: f32, a: f32) -> f32 { return 1.0 - a * a; }
 fn tanh_curvature(p: f32, a: f32) -> f32 { return -2.0 * a * (1.0 - a * a); }
 
-/// e^p - 1 = tanh(p/2) (e^p + 1) keeps its relative accuracy near 0.
 fn elu_value(p: f32) -> f32 {
-    let m = min(p, 0.0);
-    return select(tanh_value(0.5 * m) * (exp_value(m) + 1.0), p, p > 0.0);
+    return select(exp2m1(clamp(p, -80.0, 0.0) * 1.44269504), p, p > 0.0);
 }
 fn elu_slope(p: f32, a: f32) -> f32 { return select(a + 1.0, 1.0, p > 0.0); }
 fn elu_curvature(p: f32, a: f32) -> f32 { return select(a + 1.0, 0.0, p > 0.0); }

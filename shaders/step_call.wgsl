@@ -26,6 +26,8 @@ struct StepCall {
     bits: u32,
     fraction: u32,
     segment: u32,
+    // Always 0: a loop whose bound has it added is not unrolled by a compiler that knows constants only.
+    idle: u32,
 }
 
 var<immediate> call: StepCall;

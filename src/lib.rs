@@ -74,7 +74,7 @@ pub mod solver;
 pub mod train;
 
 pub use error::{Error, Result};
-pub use gpu::{AdapterRequest, AdapterSummary, Gpu, adapters};
+pub use gpu::{AdapterRequest, AdapterSummary, Gpu, KernelTime, adapters};
 pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
 pub use plan::{Candidate, Caps, DeviceKind, Family, FieldEvaluations, KernelOptions, MemoryPlan, Slot};
 pub use problem::{

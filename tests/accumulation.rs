@@ -46,7 +46,7 @@ fn long_runs_keep_their_digits() {
 #[test]
 fn sums_do_not_feel_the_number_of_dispatches() {
     const STEPS: usize = 3000;
-    let short = gpu().restricted(&Caps { scratch_bytes: 1, ..gpu().caps().clone() });
+    let short = gpu().restricted(&Caps { scratch_bytes: 1, trajectory_flops: 1, ..gpu().caps().clone() });
     let (whole, _, few) = run(gpu(), Method::Euler, Adjoint::Stored, STEPS);
     let (cut, _, many) = run(&short, Method::Euler, Adjoint::Stored, STEPS);
     assert!(few < 200 && many > 2 * STEPS, "{few} and {many} dispatches: the limits cut nothing");

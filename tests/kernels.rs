@@ -166,7 +166,7 @@ fn bounds(activation: Activation, p: f64, value: f64, slope: f64) -> [f64; 2] {
         Activation::Identity | Activation::Relu => [0.0, 0.0],
         // math.md §11 #21: 4 ulp; the slope 1 − a² doubles the error of a (4 ulp of 1 at most) and rounds twice.
         Activation::Tanh => [ulps(4.0, value), 10.0 * U],
-        // tanh(p/2) (e^p + 1): 2 + 2 ulp and two roundings. The slope a + 1 has the absolute error of a.
+        // 2^y − 1 with y = p / ln 2 rounded: 2 ulp and three roundings. The slope a + 1 has the absolute error of a.
         Activation::Elu => [ulps(5.0, value), 10.0 * U],
         Activation::Softplus => [ulps(4.0, value), ulps(4.0, slope)],
         // p times the sigmoid. Slope s (1 + p (1 − s)): 1 − s errs by u absolutely, times p s.

@@ -19,11 +19,17 @@ import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
-from safetensors.numpy import load_file
+try:
+    import numpy as np
+    from safetensors.numpy import load_file
 
-import table
-import workload
+    import table
+    import workload
+except ImportError as missing:
+    sys.exit(
+        f"run.py needs {missing.name}: pip install numpy safetensors (benches/peers/requirements.txt has the peers too), "
+        "or take a Python that has it: make peers PYTHON=..."
+    )
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
@@ -62,6 +68,15 @@ PEERS = {
 }
 
 
+def machine_name(text):
+    """The name of a folder below benches/results, and no path."""
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", text):
+        raise argparse.ArgumentTypeError(
+            f"'{text}' is no name of a machine: use letters, digits, '.', '-' and '_', a letter or digit first"
+        )
+    return text
+
+
 def arguments():
     parser = argparse.ArgumentParser(description="Measures costate and its peers in turn.")
     parser.add_argument("--batches", type=workload.numbers, default=[256, 4096, 65536])
@@ -69,7 +84,7 @@ def arguments():
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--repeats", type=int, default=5, help="timed calls, of which the median counts")
     parser.add_argument("--peers", type=workload.listed, default=list(PEERS), help=f"of {', '.join(PEERS)}")
-    parser.add_argument("--machine", default="local", help="folder of benches/results that the numbers go to")
+    parser.add_argument("--machine", type=machine_name, default="local", help="folder of benches/results that the numbers go to")
     parser.add_argument("--costate", default="target/release/costate", help="the binary")
     parser.add_argument("--adapter", help="adapter of costate, by name or index")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds after which a peer is given up")

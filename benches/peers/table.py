@@ -87,7 +87,7 @@ def markdown(results):
         [
             "costate's throughput over the peer's (more than 1: costate is faster), median of the ratios of a round:",
             "",
-            ratios(results),
+            ratios(results) if results["ratios"] else "No peer was measured.",
             "",
             "Million trajectory-steps per second:",
             "",

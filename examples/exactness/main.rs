@@ -28,7 +28,7 @@ struct Args {
     #[command(subcommand)]
     what: What,
     /// Name of the machine: the folder of the results.
-    #[arg(long, global = true, default_value = "local")]
+    #[arg(long, global = true, default_value = "local", value_parser = machine_name)]
     machine: String,
     /// Folder for plots.
     #[arg(long, global = true, default_value = "docs/plots")]
@@ -39,6 +39,15 @@ struct Args {
     /// Adapter, by its index or a part of its name.
     #[arg(long, global = true)]
     adapter: Option<String>,
+}
+
+/// The name of a folder, and no path.
+fn machine_name(text: &str) -> std::result::Result<String, String> {
+    let plain = text.chars().all(|c| c.is_ascii_alphanumeric() || "._-".contains(c));
+    if plain && text.starts_with(|c: char| c.is_ascii_alphanumeric()) {
+        return Ok(text.to_owned());
+    }
+    Err("use letters, digits, '.', '-' and '_', a letter or digit first".to_owned())
 }
 
 #[derive(Subcommand)]

@@ -43,7 +43,8 @@ pub struct AdapterSummary {
 /// What every kernel needs from an adapter.
 pub(super) const REQUIRED: wgpu::Features = wgpu::Features::IMMEDIATES;
 /// What some kernels need and others do without.
-pub(super) const OPTIONAL: wgpu::Features = wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64);
+pub(super) const OPTIONAL: wgpu::Features =
+    wgpu::Features::SUBGROUP.union(wgpu::Features::SHADER_INT64).union(wgpu::Features::TIMESTAMP_QUERY);
 
 /// Lists the adapters of this machine, in the order of their indices.
 ///

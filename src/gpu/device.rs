@@ -103,6 +103,13 @@ impl Gpu {
         self.caps.kind == DeviceKind::Cpu
     }
 
+    /// True if the adapter can tell how long kernels take: [`NeuralOdeBuilder::profile`](crate::NeuralOdeBuilder::profile).
+    #[must_use]
+    pub fn has_timestamps(&self) -> bool {
+        // A period of zero says that there is no clock behind the feature.
+        self.device().features().contains(wgpu::Features::TIMESTAMP_QUERY) && self.queue().get_timestamp_period() > 0.0
+    }
+
     /// The limits that plans are made for.
     #[must_use]
     pub fn caps(&self) -> &Caps {

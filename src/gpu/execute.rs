@@ -1,6 +1,7 @@
 //! Running a program: a plain executor, every decision was made in the plan.
 
 use super::Arena;
+use super::profile::{KernelTime, Profiler};
 use crate::error::Result;
 use crate::plan::{Command, Dispatch, Plan, Program, Slot};
 
@@ -14,20 +15,41 @@ struct Recorder<'a> {
     pass: Option<wgpu::ComputePass<'static>>,
     encoder: Option<wgpu::CommandEncoder>,
     flops: u64,
+    profiler: Option<Profiler>,
 }
 
 /// Runs the programs of a plan one after the other. Returns when all is submitted, not when it is done.
 pub(crate) fn execute(arena: &mut Arena, plan: &Plan, programs: &[&Program]) -> Result<()> {
-    let mut recorder = Recorder { arena, pass: None, encoder: None, flops: 0 };
+    record(arena, plan, programs, None).map(drop)
+}
+
+/// The same, and how long each kernel took; `None` if the adapter has no timestamps. Returns when all is done.
+pub(crate) fn execute_profiled(
+    arena: &mut Arena,
+    plan: &Plan,
+    programs: &[&Program],
+) -> Result<Option<Vec<KernelTime>>> {
+    let profiler = Profiler::new(arena.gpu());
+    record(arena, plan, programs, profiler)?.map(Profiler::finish).transpose()
+}
+
+fn record(
+    arena: &mut Arena,
+    plan: &Plan,
+    programs: &[&Program],
+    profiler: Option<Profiler>,
+) -> Result<Option<Profiler>> {
+    let mut recorder = Recorder { arena, pass: None, encoder: None, flops: 0, profiler };
     for command in programs.iter().flat_map(|p| &p.commands) {
         match command {
             Command::Clear(slot) => recorder.clear(*slot)?,
             Command::Copy { from, to, bytes } => recorder.copy(*from, *to, *bytes)?,
             Command::Window(index) => recorder.window(*index, plan)?,
-            Command::Dispatch(dispatch) => recorder.dispatch(dispatch)?,
+            Command::Dispatch(dispatch) => recorder.dispatch(dispatch, plan)?,
         }
     }
-    recorder.submit()
+    recorder.submit()?;
+    Ok(recorder.profiler.take())
 }
 
 impl Recorder<'_> {
@@ -61,10 +83,14 @@ impl Recorder<'_> {
         Ok(())
     }
 
-    fn dispatch(&mut self, dispatch: &Dispatch) -> Result<()> {
+    fn dispatch(&mut self, dispatch: &Dispatch, plan: &Plan) -> Result<()> {
         let pipeline = self.arena.gpu().pipeline(&dispatch.kernel)?;
         let group = self.arena.bind_group(&dispatch.kernel, &dispatch.bindings)?;
-        if self.pass.is_none() {
+        if let Some(mut profiler) = self.profiler.take() {
+            let pass = profiler.pass(self.encoder(), dispatch.kernel.name(), plan.dispatch_work(dispatch));
+            self.profiler = Some(profiler);
+            self.pass = Some(pass?);
+        } else if self.pass.is_none() {
             let pass = self.encoder().begin_compute_pass(&wgpu::ComputePassDescriptor::default());
             self.pass = Some(pass.forget_lifetime());
         }

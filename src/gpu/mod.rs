@@ -7,10 +7,13 @@ mod execute;
 #[cfg(test)]
 mod fixed_tests;
 mod pipeline;
+mod profile;
 mod readback;
 
 pub use adapter::{AdapterRequest, AdapterSummary, adapters};
 pub(crate) use arena::Arena;
 pub use device::Gpu;
-pub(crate) use execute::execute;
+pub(crate) use execute::{execute, execute_profiled};
+pub use profile::KernelTime;
+pub(crate) use profile::add;
 pub(crate) use readback::{Readback, read};

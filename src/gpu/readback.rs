@@ -24,10 +24,13 @@ pub(crate) struct Readback {
 impl Readback {
     /// Starts to read `bytes` of a buffer from `offset` on.
     pub(crate) fn start(arena: &Arena, slot: Slot, offset: u64, bytes: u64) -> Result<Self> {
-        let gpu = arena.gpu().clone();
-        let buffer = arena.buffer(slot)?;
         let what = format!("a readback of buffer {slot:?}");
-        let staging = gpu.scoped(&what, bytes, || {
+        Self::of_buffer(arena.gpu(), arena.buffer(slot)?, &what, offset, bytes)
+    }
+
+    /// The same for a buffer of no arena.
+    pub(super) fn of_buffer(gpu: &Gpu, buffer: &wgpu::Buffer, what: &str, offset: u64, bytes: u64) -> Result<Self> {
+        let staging = gpu.scoped(what, bytes, || {
             let staging = gpu.device().create_buffer(&BufferDescriptor {
                 label: Some("readback"),
                 size: bytes,
@@ -44,7 +47,7 @@ impl Readback {
             // The receiver is gone only if nobody wants the data any more.
             let _ = sender.send(result);
         });
-        Ok(Self { gpu, staging, mapped })
+        Ok(Self { gpu: gpu.clone(), staging, mapped })
     }
 
     /// The data if they have arrived, without waiting.

@@ -191,7 +191,9 @@ impl<'a> MlpText<'a> {
     /// `s_r = bias + sum_k w[j, k] input[k, r]` for every row j, handed to `finish` for each trajectory r.
     fn product(&mut self, packed: Packed, rows: usize, source: Source, finish: impl Fn(&mut Lines<'_>)) {
         let row = format!("let row = {}u + j * {}u;", packed.offset, packed.stride);
-        let rows = format!("for (var j = 0u; j < {rows}u; j++) {{");
+        // Unrolling is for the compilers of GPUs.
+        let idle = if self.lane.fetch == WeightFetch::Broadcast8 { " + call.idle" } else { "" };
+        let rows = format!("for (var j = 0u; j < {rows}u{idle}; j++) {{");
         self.line(1, "{");
         if packed.blocks() == 1 {
             self.inputs(2, source, packed.inputs, "");

@@ -238,6 +238,10 @@ fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     text.bindings.extend([ReadWrite, Read, ReadWrite, ReadWrite]);
     text.body(Part::Reverse);
     text.push(&[shader!("pull_back"), shader!("pair_reverse"), text.clock()]);
+    if pair.sources == Sources::Walked {
+        // The increment is needed to take the target back.
+        text.recorded = pair.stages;
+    }
     text.sums(5);
     text.push(&[if pair.drifts && pair.terms.clock { shader!("drift") } else { shader!("drift_none") }]);
     match pair.sources {

@@ -190,7 +190,7 @@ impl<'a> PairedText<'a> {
         self.line(1, "{");
         self.inputs_again(2, l);
         self.named(2, "delta", "f", above.inputs);
-        self.line(2, &format!("for (var j = 0u; j < {}u; j++) {{", layer.forward.rows));
+        self.line(2, &format!("for (var j = 0u; j < {}u + call.idle; j++) {{", layer.forward.rows));
         self.load_row(3, above, "j", "w");
         for r in 0..self.r {
             self.line(3, &format!("var s{r} = 0.0;"));
@@ -295,7 +295,7 @@ impl<'a> PairedText<'a> {
 
     /// Opens the loop over the units of a layer, up to their arguments `s{r}`.
     fn begin(&mut self, depth: usize, packed: Packed) {
-        self.line(depth, &format!("for (var j = 0u; j < {}u; j++) {{", packed.rows));
+        self.line(depth, &format!("for (var j = 0u; j < {}u + call.idle; j++) {{", packed.rows));
         self.load_row(depth + 1, packed, "j", "w");
         let bias = packed.bias.map_or("0.0".to_owned(), |b| weight("w", b));
         self.line(depth + 1, &format!("let b = {bias};"));
@@ -393,6 +393,6 @@ fn weight(name: &str, k: usize) -> String {
 
 /// A packed value at a constant place.
 fn uniform(place: usize) -> String {
-    let half = if place % 2 == 0 { "low" } else { "high" };
+    let half = if place.is_multiple_of(2) { "low" } else { "high" };
     format!("{half}(weights[{}u][{}u])", place / 4, place % 4 / 2)
 }

@@ -20,7 +20,7 @@ pub(super) struct StepText<'a> {
     pub(super) extras: Extras,
     pub(super) bindings: Vec<Access>,
     /// Stages that are evaluated before pulling back, where the sums are made inside: nothing asks for the last value.
-    recorded: u32,
+    pub(super) recorded: u32,
 }
 
 /// The functions of the field that a kernel has.

@@ -4,6 +4,7 @@
 //! Bindings, layouts and names are read off naga's result, loop trips off the text. Blind to what a driver makes of the
 //! text; tests/kernels.rs compares results.
 
+mod grid;
 mod tile;
 mod trips;
 
@@ -12,6 +13,8 @@ use std::sync::Arc;
 use wgpu::naga::front::wgsl::parse_str;
 use wgpu::naga::valid::{Capabilities, ValidationFlags, Validator};
 use wgpu::naga::{AddressSpace, Module, StorageAccess, TypeInner};
+
+use grid::*;
 
 use super::mlp::{Extras, MlpText};
 use super::*;
@@ -22,150 +25,6 @@ use crate::plan::{
     StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
-
-const SCALAR: Lane = Lane { family: Family::Lane, trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
-const PAIR: Lane = Lane { family: Family::Lane, trajectories: 2, workgroup: 8, fetch: WeightFetch::Uniform };
-const VECTOR: Lane = Lane { family: Family::Lane, trajectories: 4, workgroup: 8, fetch: WeightFetch::Broadcast8 };
-
-fn field(dim: usize, hidden: &[usize], activation: Activation, time_input: bool) -> Mlp {
-    Mlp::builder(dim).hidden(hidden, activation).time_input(time_input).build().expect("a valid field")
-}
-
-/// Step kernels over depths, widths (wide ones too), stages, activations, lanes and adjoints.
-fn step_kernels() -> Vec<StepKernel> {
-    let mut kernels = Vec::new();
-    let mut push = |field: &Mlp, stages: u32, lane: Lane| {
-        let adjoints = [Some(Adjoint::Stored), Some(Adjoint::Backsolve), Some(Adjoint::Continuous), None];
-        let terms = Terms::default();
-        kernels.extend(adjoints.map(|adjoint| StepKernel { field: field.clone(), stages, lane, adjoint, terms }));
-    };
-    let small = field(2, &[3], Activation::Tanh, false);
-    for stages in 1..=6 {
-        push(&small, stages, VECTOR);
-        push(&small, stages, SCALAR);
-    }
-    for lane in [SCALAR, PAIR, VECTOR] {
-        for mlp in [
-            field(1, &[], Activation::Tanh, false),
-            field(1, &[1], Activation::Sin, true),
-            field(3, &[7, 5], Activation::Tanh, true),
-            field(2, &[5, 7, 3], Activation::Gelu, false),
-            field(130, &[9], Activation::Tanh, true),
-            field(2, &[150], Activation::Tanh, false),
-            field(129, &[300, 128], Activation::Silu, true),
-        ] {
-            push(&mlp, 2, lane);
-        }
-    }
-    for activation in Activation::ALL {
-        let mlp = Mlp::builder(2).hidden(&[3], activation).output_activation(activation).build();
-        push(&mlp.expect("a valid field"), 1, SCALAR);
-    }
-    let some: Vec<StepKernel> = kernels.iter().step_by(7).cloned().collect();
-    kernels.extend(some.iter().flat_map(|step| all_terms().map(|terms| StepKernel { terms, ..step.clone() })));
-    kernels
-}
-
-/// Terms of the objective beside the observations, one by one and together.
-fn all_terms() -> [Terms; 6] {
-    let none = Terms::default();
-    let reference = Some(ReferenceText { times: 11, shared: true });
-    [
-        Terms { kinetic: true, ..none },
-        Terms { reference, ..none },
-        Terms { jacobian: true, ..none },
-        Terms { clock: true, ..none },
-        Terms {
-            kinetic: true,
-            reference: Some(ReferenceText { times: 2, shared: false }),
-            jacobian: true,
-            clock: false,
-        },
-        Terms { kinetic: true, reference, jacobian: true, clock: true },
-    ]
-}
-
-/// Kernels of pairs over widths, increments, lanes and words.
-fn pair_kernels() -> Vec<PairKernel> {
-    let mut kernels = Vec::new();
-    for lane in [SCALAR, PAIR, VECTOR] {
-        for words in [Words::Float, Words::One, Words::Two] {
-            for (mlp, stages) in [
-                (field(1, &[], Activation::Tanh, false), 1),
-                (field(2, &[3], Activation::Tanh, true), 4),
-                (field(3, &[7, 5], Activation::Gelu, false), 6),
-                (field(130, &[9], Activation::Tanh, true), 1),
-                (field(129, &[300, 128], Activation::Silu, true), 2),
-            ] {
-                for sources in [Sources::Stored, Sources::Walked] {
-                    let (terms, drifts) = (Terms::default(), words == Words::Float && stages == 1);
-                    kernels.push(PairKernel { field: mlp.clone(), stages, lane, words, sources, terms, drifts });
-                }
-            }
-        }
-    }
-    let some: Vec<PairKernel> = kernels.iter().step_by(5).cloned().collect();
-    kernels.extend(some.iter().flat_map(|pair| all_terms().map(|terms| PairKernel { terms, ..pair.clone() })));
-    kernels
-}
-
-fn kernels() -> Vec<Kernel> {
-    let mut all = vec![
-        Kernel::FixedStart(Words::One),
-        Kernel::FixedStart(Words::Two),
-        Kernel::CertificateFixed(Words::One),
-        Kernel::CertificateFixed(Words::Two),
-        Kernel::PackWeights,
-        Kernel::UnpackGradient,
-        Kernel::OuterProduct(VECTOR.into()),
-        Kernel::OuterProduct(SCALAR.into()),
-        Kernel::Accumulate,
-        Kernel::Reduce,
-        Kernel::LossFinish,
-        Kernel::CostAdjoint,
-        Kernel::CostParameters,
-        Kernel::NormPartials,
-        Kernel::Certificate,
-        Kernel::DriftPartials,
-        Kernel::Adam,
-        Kernel::Sgd,
-        Kernel::Gather { missing: false },
-        Kernel::Gather { missing: true },
-    ];
-    for kind in [LossKind::Mse, LossKind::Mae, LossKind::Huber, LossKind::Gaussian] {
-        for weighted in [false, true] {
-            let loss = LossKernel { kind, weighted };
-            all.extend([Kernel::LossPartials(loss), Kernel::LossCotangents(loss)]);
-            if kind == LossKind::Gaussian {
-                all.push(Kernel::LossParameters(loss));
-            }
-        }
-    }
-    for step in step_kernels() {
-        match step.adjoint {
-            Some(Adjoint::Continuous) => all.push(Kernel::ContinuousReverse(step.clone())),
-            Some(_) => all.push(Kernel::StepReverse(step.clone())),
-            None => all.push(Kernel::Dense(StepKernel { stages: 1, terms: Terms::default(), ..step.clone() })),
-        }
-        let terms = Terms { clock: step.terms.clock, ..Terms::default() };
-        all.push(Kernel::DenseReverse(StepKernel { stages: 1, terms, ..step.clone() }));
-        if matches!(step.adjoint, None | Some(Adjoint::Stored)) {
-            all.push(Kernel::StepForward(step));
-        }
-    }
-    for step in tile::kernels() {
-        all.extend([Kernel::StepForward(step.clone()), Kernel::StepReverse(step)]);
-    }
-    for pair in pair_kernels() {
-        if pair.words == Words::Float || pair.sources == Sources::Walked {
-            all.push(Kernel::PairReverse(pair.clone()));
-        }
-        if pair.sources == Sources::Stored {
-            all.push(Kernel::PairWalk(pair));
-        }
-    }
-    all
-}
 
 /// Bytes of the numbers that the host sends with a dispatch of this kernel.
 fn call_bytes(kernel: &Kernel) -> usize {
@@ -230,7 +89,10 @@ fn every_kernel_is_valid() {
     assert!(kernels.len() > 100, "only {} kernels", kernels.len());
     for kernel in &kernels {
         let (source, module) = parsed(kernel);
-        let mut validator = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES | Capabilities::SUBGROUP);
+        let mut validator = Validator::new(
+            ValidationFlags::all(),
+            Capabilities::IMMEDIATES | Capabilities::SUBGROUP | Capabilities::SHADER_INT64,
+        );
         if let Err(error) = validator.validate(&module) {
             panic!("{}: {}", case(kernel), error.emit_to_string(&source.text));
         }
@@ -256,7 +118,7 @@ fn only_broadcasts_need_subgroups() {
             Kernel::OuterProduct(outer) => Some(outer.fetch),
             other => lane(other).map(|l| l.fetch),
         };
-        let broadcasts = fetch == Some(WeightFetch::Broadcast8);
+        let broadcasts = matches!(fetch, Some(WeightFetch::Broadcast8 | WeightFetch::Pairs8));
         let (_, module) = parsed(&kernel);
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
         assert_eq!(valid.is_err(), broadcasts, "{}: subgroup operations", case(&kernel));
@@ -405,7 +267,7 @@ fn the_plan_counts_every_loop_trip() {
 
 fn check_trips(kernel: &Kernel, per_step: u64, planned_fixed: u64) {
     let text = trips::Trips::new(&source(kernel).text);
-    let run = |steps| text.count(kernel.name(), &[("call.steps", steps)]);
+    let run = |steps| text.count(kernel.name(), &[("call.steps", steps), ("call.idle", 0)]);
     let step = run(2) - run(1);
     let fixed = run(1) - step;
     assert!(step <= per_step, "{}: a step takes {step} trips, the plan says {per_step}", case(kernel));

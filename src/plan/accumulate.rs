@@ -5,8 +5,9 @@
 //! as good as Kahan's sum, which drivers optimise away).
 
 use super::buffers::Slot;
+use super::call::CountCall;
 use super::fold::fold;
-use super::kernel::{CountCall, Kernel, Sums};
+use super::kernel::{Kernel, PairKernel, StepKernel, Sums};
 use super::program::{Binding, Command, Dispatch, Program};
 use super::reduce::reduce;
 use super::solve::Plan;
@@ -67,8 +68,11 @@ impl Plan {
     fn adds(&self, dispatch: &Dispatch) -> u64 {
         match &*dispatch.kernel {
             Kernel::OuterProduct(_) => 1,
-            Kernel::StepReverse(step) if step.lane.sums() == Sums::Inside => {
-                u64::from(step.stages) * u64::from(dispatch.steps())
+            Kernel::StepReverse(StepKernel { lane, stages, .. })
+            | Kernel::PairReverse(PairKernel { lane, stages, .. })
+                if lane.sums() == Sums::Inside =>
+            {
+                u64::from(*stages) * u64::from(dispatch.steps())
             }
             _ => 0,
         }

@@ -72,6 +72,55 @@ pub struct KernelOptions {
 
 /// From this width on tiles are the default on GPUs: products of narrower layers leave most of a workgroup idle.
 const TILE_WIDTH: usize = 32;
+/// Trajectories of an invocation that loads weights in pairs.
+const EIGHT: u32 = 8;
+/// Most trajectories of an invocation that does not.
+const MOST: u32 = 4;
+
+impl KernelOptions {
+    /// Refuses what no kernel of the lane family has, and what the device does not.
+    fn check(self, caps: &Caps) -> Result<()> {
+        let refuse = |what: &str, given: u32, remedy: String| Err(Error::invalid(what, given.to_string(), remedy));
+        match self.trajectories {
+            Some(given) if ![1, 2, MOST, EIGHT].contains(&given) => {
+                return refuse("trajectories per invocation", given, format!("use 1, 2, {MOST} or {EIGHT}"));
+            }
+            _ => {}
+        }
+        let Some(given) = self.workgroup else { return Ok(()) };
+        if !given.is_power_of_two() {
+            return refuse("workgroup size", given, format!("use a power of two up to {}", caps.max_workgroup));
+        }
+        if given > caps.max_workgroup {
+            return Err(Error::LimitExceeded {
+                what: "the workgroup size".into(),
+                needed: format!("{given} invocations"),
+                limit: format!("{} invocations", caps.max_workgroup),
+                adapter: caps.adapter.clone(),
+                remedy: format!("use a workgroup size of at most {}, or leave it to the plan", caps.max_workgroup),
+            });
+        }
+        Ok(())
+    }
+
+    /// What is given of the lane family: sizes without a family are its sizes.
+    fn of_lanes(self) -> Self {
+        if self.family == Some(Family::Tile) { Self::default() } else { self }
+    }
+
+    /// The arrangement of kernels that take any field, with what is given put in.
+    fn plain(self, chosen: Lane) -> Lane {
+        let workgroup = self.workgroup.unwrap_or(chosen.workgroup);
+        // Lanes share loads where the workgroup is the subgroup.
+        let shares = workgroup == chosen.workgroup;
+        Lane {
+            trajectories: self.trajectories.filter(|r| *r <= MOST).unwrap_or(chosen.trajectories),
+            workgroup,
+            fetch: if shares { chosen.fetch } else { WeightFetch::Uniform },
+            ..chosen
+        }
+    }
+}
 
 /// The arrangements of the kernels of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -85,26 +134,38 @@ pub(crate) struct Arrangement {
 }
 
 impl Arrangement {
-    /// Chooses the arrangement of every kernel.
+    /// Chooses the arrangement of every kernel, as far as it is not given.
     ///
     /// Not a function of the batch: a trajectory is computed by the same pipeline, so gives the same bits, whatever the
     /// batch it stands in.
     ///
     /// # Errors
-    /// [`Error::LimitExceeded`] if the tile family is asked for and no tile fits.
+    /// [`Error::Invalid`] or [`Error::LimitExceeded`] if what is given makes no sense, or not on this device.
+    /// Kernels that no tile can be are of the lane family even if tiles are asked for.
     pub(crate) fn new(spec: &Spec, layout: &FieldLayout, caps: &Caps) -> Result<Self> {
-        let plain = plain(&spec.field, caps);
-        let pairs = Lane { trajectories: 8, fetch: WeightFetch::Pairs8, ..plain };
-        let paired = loads_pairs(&spec.field, layout, caps);
-        let lanes = Self {
-            forward: if paired { pairs } else { plain },
-            reverse: if paired && sums_inside(spec) && ends_plainly(&spec.field) { pairs } else { plain },
-            other: plain,
-        };
+        let given = spec.kernels.of_lanes();
+        given.check(caps)?;
+        let plain = given.plain(plain(&spec.field, caps));
+        let refusal = pairs_refused(&spec.field, layout, caps);
+        if let (Some(EIGHT), Some(reason)) = (given.trajectories, &refusal) {
+            return Err(Error::LimitExceeded {
+                what: format!("{EIGHT} trajectories per invocation"),
+                needed: "weights that are loaded in pairs".into(),
+                limit: reason.clone(),
+                adapter: caps.adapter.clone(),
+                remedy: format!("use at most {MOST} trajectories per invocation, or leave it to the plan"),
+            });
+        }
+        let asked = |wanted: Option<u32>, one: u32| wanted.is_none_or(|w| w == one);
+        let paired = refusal.is_none() && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
+        let pairs = Lane { trajectories: EIGHT, fetch: WeightFetch::Pairs8, ..plain };
+        let [there, back] = [paired, paired && sums_inside(spec) && ends_plainly(&spec.field)];
+        let forward = if walks_alone(spec) { tiled(spec, caps, false)? } else { None };
+        let reverse = if walks_alone(spec) && sums_inside(spec) { tiled(spec, caps, true)? } else { None };
         Ok(Self {
-            forward: if walks_alone(spec) { tiled(spec, caps, false)?.unwrap_or(lanes.forward) } else { lanes.forward },
-            reverse: if sums_inside(spec) { tiled(spec, caps, true)?.unwrap_or(lanes.reverse) } else { lanes.reverse },
-            ..lanes
+            forward: forward.unwrap_or(if there { pairs } else { plain }),
+            reverse: reverse.unwrap_or(if back { pairs } else { plain }),
+            other: plain,
         })
     }
 
@@ -140,46 +201,44 @@ fn plain(field: &Mlp, caps: &Caps) -> Lane {
     }
 }
 
-/// True if weights can be loaded in pairs, and inputs and outputs are so few that the layers next to them need no loop of
-/// their own.
-fn loads_pairs(field: &Mlp, layout: &FieldLayout, caps: &Caps) -> bool {
-    let hidden = field.layers().len() - 1;
+/// Why weights cannot be loaded in pairs, with inputs and outputs so few that the layers next to them need no loop of their
+/// own; `None` if they can.
+fn pairs_refused(field: &Mlp, layout: &FieldLayout, caps: &Caps) -> Option<String> {
     let bytes = layout.packed as u64 * 4;
-    caps.kind == DeviceKind::Cpu
-        && caps.subgroup == Some(8)
-        && caps.int64
-        && bytes <= caps.max_uniform
-        && hidden >= 1
-        && field.max_width() <= MAX_WIDTH
-        && field.dim() <= MAX_DIM
+    let (dim, width) = (field.dim(), field.max_width());
+    if caps.kind != DeviceKind::Cpu || caps.subgroup != Some(8) || !caps.int64 {
+        Some("software adapters with subgroups of 8 and integers of 64 bits".into())
+    } else if bytes > caps.max_uniform {
+        Some(format!("packed weights of {} bytes (these have {bytes})", caps.max_uniform))
+    } else if dim > MAX_DIM || width > MAX_WIDTH || field.layers().len() < 2 {
+        Some(format!("fields of 1 to {MAX_DIM} components with hidden layers of at most {MAX_WIDTH} units"))
+    } else {
+        None
+    }
 }
 
 /// The tile of a kernel if the tile family is asked for, or suits the device and the field.
 fn tiled(spec: &Spec, caps: &Caps, pulls: bool) -> Result<Option<Lane>> {
-    let options = spec.kernels;
-    match options.family {
-        Some(Family::Lane) => Ok(None),
-        Some(Family::Tile) => tile::choose(&spec.field, caps, options, pulls).map(Some),
-        None if caps.kind == DeviceKind::Gpu && spec.field.max_width() >= TILE_WIDTH => {
-            let found = tile::choose(&spec.field, caps, KernelOptions::default(), pulls).ok();
-            Ok(found.filter(|lane| lane.trajectories >= tile::LEAST))
-        }
-        None => Ok(None),
+    let given = spec.kernels;
+    let suits = caps.kind == DeviceKind::Gpu && spec.field.max_width() >= TILE_WIDTH;
+    if given.family == Some(Family::Tile) {
+        tile::choose(&spec.field, caps, given, pulls).map(Some)
+    } else if given == KernelOptions::default() && suits {
+        Ok(tile::choose(&spec.field, caps, given, pulls).ok().filter(|lane| lane.trajectories >= tile::LEAST))
+    } else {
+        Ok(None)
     }
 }
 
-/// True if evaluations on the way there need nothing but the state of one trajectory, no derivative and no copy.
+/// True if an evaluation needs nothing but the state of a trajectory: no derivative, and no copy of the state.
 fn walks_alone(spec: &Spec) -> bool {
     !spec.terms().pay() && spec.method.pair().is_none()
 }
 
 /// True if the way back needs no activations but those of the evaluation at hand.
 fn sums_inside(spec: &Spec) -> bool {
-    walks_alone(spec)
-        && spec.wrt.theta
-        && !spec.terms().clock
-        && !spec.grid.is_dense()
-        && spec.adjoint != Some(Adjoint::Continuous)
+    let terms = spec.terms();
+    spec.wrt.theta && !terms.pay() && !terms.clock && !spec.grid.is_dense() && spec.adjoint != Some(Adjoint::Continuous)
 }
 
 /// True if the outputs are sums.

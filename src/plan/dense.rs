@@ -6,8 +6,9 @@ use std::sync::Arc;
 use bytemuck::{Pod, Zeroable};
 
 use super::buffers::Slot;
+use super::call::StepCall;
 use super::caps::Caps;
-use super::kernel::{Kernel, StepCall, StepKernel, Terms};
+use super::kernel::{Kernel, StepKernel, Terms};
 use super::lane::Trips;
 use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};

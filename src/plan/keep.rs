@@ -78,7 +78,14 @@ pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool
         Some(Adjoint::Continuous) => entries,
         Some(_) => 2 * entries,
     };
-    FieldEvaluations { forward: entries * stages, reverse: back.saturating_mul(stages) }
+    // Where the sums are made inside, what an argument is made of is evaluated before the stage itself.
+    let before = match (&shape.inside, spec.way_back()) {
+        (None, _) => 0,
+        (Some(_), Some(Adjoint::Exact | Adjoint::Reversible)) if fused => stages,
+        (Some(_), _) => stages - 1,
+    };
+    let reverse = back.saturating_mul(stages).saturating_add(entries * before);
+    FieldEvaluations { forward: entries * stages, reverse }
 }
 
 /// Entries that states are run through on the way back.

@@ -98,7 +98,8 @@ impl Counts {
         let (evaluate, pull) = match (lane.family, lane.sums()) {
             (Family::Tile, _) => {
                 let (evaluate, pull) = TileShape::of(field, lane, true).trips(field);
-                (evaluate, Some(pull))
+                // With the quarantine of a trajectory, once a step.
+                (evaluate, Some(pull + looped(1, 0)))
             }
             (Family::Lane, Sums::Inside) => (evaluate, Some(evaluate + inner().sum::<u64>())),
             (Family::Lane, Sums::Scratch) => (evaluate, None),
@@ -133,6 +134,11 @@ impl Counts {
 
     /// A Runge–Kutta method.
     fn single(&self, adjoint: Option<Adjoint>) -> Trips {
+        self.steps(adjoint, self.stages - 1)
+    }
+
+    /// The same with so many stages that are evaluated before pulling back, if the sums are made inside.
+    fn steps(&self, adjoint: Option<Adjoint>, before: u64) -> Trips {
         let &Self { evaluate, record, back, whole, combine, stages, pay, charge, clock, .. } = self;
         // Keeping derivatives along the probe; the end of an entry and of a segment.
         let (keep, turn) = (if charge > 0 { whole } else { 0 }, if clock > 0 { 3 * whole } else { 0 });
@@ -150,10 +156,9 @@ impl Counts {
         }
         let phases = if adjoint == Some(Adjoint::Backsolve) { 2 } else { 1 };
         if let Some(pull) = self.pull {
-            let recorded = looped(phases * stages - 1, combine + evaluate + whole + combine);
+            let recorded = looped((phases - 1) * stages + before, combine + evaluate + whole + combine);
             let adjoint = looped(stages, 2 * combine + pull + whole);
-            // With the quarantine, which `record` leaves room for elsewhere.
-            return Trips { forward_step, reverse_step: recorded + adjoint + combine + 4 * whole, fixed: 12 * whole };
+            return Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 12 * whole };
         }
         let recorded = looped(phases * stages, combine + record + whole + combine + keep);
         let adjoint = looped(stages, combine + back + whole + charge + clock);
@@ -162,7 +167,7 @@ impl Counts {
 
     /// A method on a pair; a step is an update.
     fn pair(&self) -> Trips {
-        let single = self.single(None);
+        let single = self.steps(None, self.stages);
         let (whole, kick) = (self.whole, self.combine);
         // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
         let forward_step = single.forward_step + kick + 9 * whole;

@@ -1,8 +1,9 @@
 //! The loss of the observations and the running cost: sums, means and what the adjoint starts from.
 
 use super::Slot;
+use super::call::{CostCall, CountCall, LossCall, WeightCall};
 use super::fold::fold;
-use super::kernel::{CostCall, CountCall, Kernel, LossCall, LossKernel, LossKind, WeightCall};
+use super::kernel::{Kernel, LossKernel, LossKind};
 use super::program::{Binding, Program};
 use super::reduce::{PARTIAL_RUN, reduce};
 use super::solve::{LOSS_COLUMNS, Plan, summary};

@@ -4,6 +4,7 @@ mod accumulate;
 mod arrangement;
 mod budget;
 mod buffers;
+mod call;
 mod caps;
 mod dense;
 mod fold;
@@ -12,6 +13,7 @@ mod keep;
 mod kernel;
 mod lane;
 mod layout;
+mod limits;
 mod loss;
 mod memory;
 mod outer;
@@ -28,11 +30,13 @@ mod steps;
 mod tile;
 mod track;
 mod train;
+mod work;
 
 pub use arrangement::{Family, KernelOptions};
 pub use budget::Candidate;
 pub(crate) use budget::{Wish, candidates, choose};
 pub use buffers::{MemoryPlan, Slot};
+pub(crate) use call::*;
 pub use caps::{Caps, DeviceKind};
 pub(crate) use dense::TIME_PARTS;
 pub(crate) use inside::{InsideLayout, SumRow, SumRows};
@@ -55,6 +59,7 @@ pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNIT
 pub(crate) use track::Track;
 pub(crate) use track::step_of;
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
+pub(crate) use work::Work;
 
 use crate::error::{Error, Result};
 

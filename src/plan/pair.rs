@@ -3,8 +3,9 @@
 use std::sync::Arc;
 
 use super::buffers::Slot;
+use super::call::{BACKWARD, KEEP, StartCall, StepCall};
 use super::fold::fold;
-use super::kernel::{BACKWARD, KEEP, Kernel, PairKernel, Sources, StartCall, StepCall, Terms, Words};
+use super::kernel::{Kernel, PairKernel, Sources, Terms, Words};
 use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
@@ -92,7 +93,8 @@ impl Plan {
     pub(super) fn pair_reverse(&self, program: &mut Program, segment: &[Chunk]) -> Result<()> {
         let walk = Arc::new(Kernel::PairWalk(self.walk_kernel()));
         let pull = Arc::new(Kernel::PairReverse(self.pull_kernel()));
-        let lanes = self.shape.arrangement.reverse.own_trajectories();
+        let lanes = self.shape.arrangement.reverse.trajectories;
+        let inside = self.shape.inside.is_some();
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));
             for tile in Tiles::new(self.shape.stride, self.shape.reverse_tile) {
@@ -112,7 +114,7 @@ impl Plan {
                 let mut bindings: Vec<Binding> =
                     [Slot::Weights, Slot::Schedule, Slot::Adjoint].map(Binding::from).into();
                 bindings.extend([self.observed(chunk), Slot::Status.into()]);
-                bindings.push(Slot::Scratch.into());
+                bindings.push(if inside { Slot::Partials.into() } else { Slot::Scratch.into() });
                 if self.fused && self.reconstructs() {
                     bindings.push(Slot::State.into());
                     bindings.extend(self.log_binding());
@@ -128,7 +130,9 @@ impl Plan {
                     &call,
                     3 * flops,
                 );
-                self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
+                if !inside {
+                    self.outer_product_of(program, self.evaluation_rows(chunk), tile.count)?;
+                }
             }
         }
         Ok(())

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use super::buffers::Slot;
-use super::kernel::{FIRST, Kernel, LAST, Lane, OuterCall, StepCall, StepKernel, Terms};
+use super::call::{FIRST, LAST, OuterCall, StepCall};
+use super::kernel::{Kernel, Lane, StepKernel, Terms};
 use super::outer::Outer;
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;

@@ -1,7 +1,8 @@
 //! Sums in a fixed order: runs of 64 rows, then runs of 64 of those, until one row is left.
 
+use super::call::ReduceCall;
 use super::fold::fold;
-use super::kernel::{Kernel, ReduceCall};
+use super::kernel::Kernel;
 use super::program::Program;
 use super::{Caps, Slot};
 use crate::error::Result;

@@ -2,7 +2,7 @@
 
 use encase::{ShaderType, UniformBuffer};
 
-use super::kernel::NO_SLOT;
+use super::call::NO_SLOT;
 use super::shape::Spec;
 use super::track::{PackedUpdate, Track};
 use crate::error::{Error, Result};

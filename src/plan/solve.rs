@@ -2,11 +2,12 @@
 
 use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
+use super::call::{CertificateCall, CountCall, DriftCall, LIMIT, PAY, SAVE};
 use super::caps::Caps;
 use super::dense;
 use super::fold::fold;
 use super::keep::{FieldEvaluations, evaluations};
-use super::kernel::{CertificateCall, CountCall, DriftCall, Kernel, LIMIT, PAY, SAVE, Words};
+use super::kernel::{Kernel, Words};
 use super::memory::{check_memory, memory};
 use super::passes::additions;
 use super::program::{Binding, Program};

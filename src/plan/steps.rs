@@ -1,6 +1,6 @@
 //! Cutting a track into dispatches: forward first to last, reverse last to first.
 
-use super::kernel::NO_SLOT;
+use super::call::NO_SLOT;
 use super::schedule::WINDOW;
 use super::track::Track;
 

@@ -9,7 +9,7 @@
 use super::arrangement::{Family, KernelOptions};
 use super::caps::Caps;
 use super::kernel::{Lane, WeightFetch};
-use super::shape::{Unit, limit};
+use super::limits::{Unit, limit};
 use super::word;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Mlp};

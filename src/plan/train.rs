@@ -2,12 +2,14 @@
 
 use super::budget::{Wish, choose};
 use super::buffers::{MemoryPlan, Slot};
+use super::call::{GatherCall, OptimizerCall};
 use super::caps::Caps;
 use super::fold::fold;
-use super::kernel::{GatherCall, Kernel, OptimizerCall};
+use super::kernel::Kernel;
+use super::limits::{Unit, limit};
 use super::memory::check_memory;
 use super::program::{Binding, Program};
-use super::shape::{Shape, Spec, Unit, limit};
+use super::shape::{Shape, Spec};
 use super::solve::{Observe, Plan, summary};
 use super::word;
 use crate::error::Result;

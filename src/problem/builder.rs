@@ -25,6 +25,7 @@ pub struct NeuralOdeBuilder {
     cost: Option<RunningCost>,
     wrt: Wrt,
     kernels: KernelOptions,
+    profile: bool,
 }
 
 impl NeuralOdeBuilder {
@@ -41,6 +42,7 @@ impl NeuralOdeBuilder {
             cost: None,
             wrt: Wrt::default(),
             kernels: KernelOptions::default(),
+            profile: false,
         }
     }
 
@@ -92,7 +94,14 @@ impl NeuralOdeBuilder {
         self
     }
 
-    /// Sets what of the kernels' arrangement is given (default: the plan chooses all of it).
+    /// Measures the time of each kernel on the device, where the adapter has timestamps: [`Report::kernels`](crate::Report::kernels)
+    /// (default: false). Launches cannot overlap then, so such a run is a little slower.
+    pub fn profile(mut self, profile: bool) -> Self {
+        self.profile = profile;
+        self
+    }
+
+    /// Sets what of the kernels' arrangement is not left to the plan (default: nothing).
     pub fn kernels(mut self, kernels: KernelOptions) -> Self {
         self.kernels = kernels;
         self
@@ -102,7 +111,7 @@ impl NeuralOdeBuilder {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the method does not have the adjoint or its options, [`Error::LimitExceeded`] if the field is
-    /// too large for the device.
+    /// too large for the device, or if it does not allow the kernels' arrangement that is given.
     pub fn build(self, gpu: &Gpu) -> Result<NeuralOde> {
         let adjoint = self.adjoint.resolve(self.method)?;
         self.options.check(self.method, adjoint, self.grid.steps())?;
@@ -119,7 +128,15 @@ impl NeuralOdeBuilder {
         }
         let redo = self.adjoint == Adjoint::Auto;
         let policy = Policy { tolerance: self.tolerance, strict: self.strict, redo };
-        Ok(NeuralOde { gpu: gpu.clone(), spec, adjoint, asked: self.adjoint, policy, sessions: Mutex::default() })
+        Ok(NeuralOde {
+            gpu: gpu.clone(),
+            spec,
+            adjoint,
+            asked: self.adjoint,
+            policy,
+            profile: self.profile,
+            sessions: Mutex::default(),
+        })
     }
 
     fn check_objective(&self) -> Result<()> {

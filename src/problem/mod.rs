@@ -67,6 +67,7 @@ pub struct NeuralOde {
     /// The adjoint as it was asked for.
     asked: Adjoint,
     policy: Policy,
+    profile: bool,
     /// One session for each purpose, of the last batch size.
     sessions: Mutex<[Option<Session>; 4]>,
 }
@@ -127,6 +128,11 @@ impl NeuralOde {
     #[must_use]
     pub fn adjoint(&self) -> Adjoint {
         self.adjoint
+    }
+
+    /// Sets whether kernels are timed from the next call on: [`NeuralOdeBuilder::profile`].
+    pub fn set_profile(&mut self, profile: bool) {
+        self.profile = profile;
     }
 
     /// Every byte that a gradient of `batch` trajectories keeps on the device, without allocating any. Observations with
@@ -343,6 +349,7 @@ impl NeuralOde {
                 Session::new(&self.gpu, self.spec(purpose, batch, weighted)?)?
             }
         };
+        session.profile = self.profile;
         let result = work(&mut session)?;
         *place = Some(session);
         Ok(result)

@@ -5,6 +5,7 @@ use std::fmt;
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 
+use crate::gpu::KernelTime;
 use crate::plan::{FieldEvaluations, MemoryPlan};
 use crate::solver::{Adjoint, TimeGradient, TimeGrid, range};
 
@@ -78,6 +79,17 @@ pub struct Report {
     pub allocated_bytes: u64,
     /// Kernel launches.
     pub dispatches: usize,
+    /// Floating-point operations of the field, counted from the shapes: two per weight and trajectory for each evaluation, and
+    /// as many each for the two products that pull an adjoint back through one. Nothing else counts: no activations, no
+    /// padding, no sums.
+    pub flops: u64,
+    /// Bytes that kernels and copies on the device must at least read from buffers and write to them, counted from the
+    /// shapes: weights once per launch; states, adjoints, kept states, save times and status once where they are read and
+    /// once where they are written; what evaluations leave for dJ/dθ, and the sums of it. Uploads and readback are not among them.
+    pub bytes_moved: u64,
+    /// Device time by kernel, in the order of their first launch, if [`NeuralOdeBuilder::profile`](crate::NeuralOdeBuilder::profile)
+    /// asked for it and the adapter has timestamps.
+    pub kernels: Option<Vec<KernelTime>>,
     /// Wall time of the call, uploads and readback included.
     pub seconds: f64,
     /// The way to the gradient that was taken, `None` for a solve.

@@ -10,9 +10,9 @@ use super::observations::Observations;
 use super::outcome::{Gradient, Report, Solution, TrajectoryStatus, Warning, read_status};
 use super::reference::{device_reference, reference_of};
 use crate::error::{Error, Result};
-use crate::gpu::{Arena, Gpu, execute, read};
+use crate::gpu::{Arena, Gpu, KernelTime, add, execute, execute_profiled, read};
 use crate::model::Parameters;
-use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, step_of, summary};
+use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, Work, step_of, summary};
 use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
 
 /// The copies of a pair may be this far apart before there is a warning.
@@ -32,6 +32,17 @@ pub(super) struct Session {
     pub(super) plan: Plan,
     pub(super) arena: Arena,
     programs: Programs,
+    /// True if kernels are to be timed.
+    pub(super) profile: bool,
+    done: Done,
+}
+
+/// What a call has made the device do so far.
+#[derive(Debug, Default)]
+struct Done {
+    dispatches: usize,
+    work: Work,
+    times: Option<Vec<KernelTime>>,
 }
 
 /// The parts of a pass, planned once.
@@ -40,11 +51,13 @@ struct Programs {
     pack: Program,
     start: Program,
     start_again: Program,
-    /// The last kind of forward pass.
-    forward: Option<(Observe, Program)>,
+    /// The last kind of forward pass, and its work.
+    forward: Option<(Observe, Program, Work)>,
     loss: Program,
     /// Reverse pass and certificate.
     reverse: Program,
+    /// Of the other programs, without the loss and with it.
+    work: [Work; 2],
 }
 
 impl Programs {
@@ -57,6 +70,12 @@ impl Programs {
             programs.reverse.extend(plan.certificate()?);
             programs.reverse.extend(plan.cost_parameters()?);
         }
+        let mut work = Work::default();
+        for program in [&programs.pack, &programs.start, &programs.reverse] {
+            work += plan.work(program);
+        }
+        programs.work = [work; 2];
+        programs.work[1] += plan.work(&programs.loss);
         Ok(programs)
     }
 }
@@ -70,7 +89,7 @@ impl Session {
             arena.upload(Slot::Reference, &device_reference(reference, &plan.shape))?;
         }
         let programs = Programs::new(&plan)?;
-        Ok(Self { gpu: gpu.clone(), plan, arena, programs })
+        Ok(Self { gpu: gpu.clone(), plan, arena, programs, profile: false, done: Done::default() })
     }
 
     /// Puts the binary point where the data ask for it; floats have none.
@@ -133,18 +152,18 @@ impl Session {
     }
 
     pub(super) fn solve(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
-        let start = Instant::now();
+        let start = self.begin();
         self.fit_range(&x0, None)?;
         self.upload(theta, None, x0)?;
-        let mut dispatches = self.run(Observe::Save, false)?;
-        let mut report = self.report(0, start)?;
+        self.run(Observe::Save, false)?;
+        let mut report = self.report(start)?;
         if self.widen(&mut report, false)? {
-            dispatches += self.run(Observe::Save, false)?;
-            report = self.report(0, start)?;
+            self.run(Observe::Save, false)?;
+            report = self.report(start)?;
             self.widen(&mut report, true)?;
             self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
         }
-        report.dispatches = dispatches;
+        let mut report = self.told(report);
         let states = self.at_saves(self.plan.seen())?;
         let cost = self.cost(&report, squares(theta), false)?;
         report.seconds = start.elapsed().as_secs_f64();
@@ -152,48 +171,59 @@ impl Session {
     }
 
     pub(super) fn gradient(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
-        let start = Instant::now();
+        let start = self.begin();
         self.fit_range(&x0, Some(&seed))?;
         self.upload(theta, Some(&seed), x0)?;
         // Words that do not come back say more than a range that was left.
-        let mut dispatches = self.checked_pass(&seed, false)?;
-        let mut report = self.report(0, start)?;
+        self.checked_pass(&seed, false)?;
+        let mut report = self.report(start)?;
         if self.widen(&mut report, false)? {
-            dispatches += self.checked_pass(&seed, false)?;
-            report = self.report(0, start)?;
+            self.checked_pass(&seed, false)?;
+            report = self.report(start)?;
             self.widen(&mut report, true)?;
             self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
         }
         // A trajectory that failed on the way back has already added to the sums: once more without it.
         while report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. })) {
             let before = report.ok();
-            dispatches += self.checked_pass(&seed, true)?;
-            report = Report { warnings: report.warnings, ..self.report(0, start)? };
+            self.checked_pass(&seed, true)?;
+            report = Report { warnings: report.warnings, ..self.report(start)? };
             if report.ok() == before {
                 break;
             }
         }
-        report.dispatches = dispatches;
+        let report = self.told(report);
         let mut gradient = self.collect(&seed, squares(theta), report)?;
         gradient.report.seconds = start.elapsed().as_secs_f64();
         Ok(gradient)
     }
 
+    /// Begins a call.
+    fn begin(&mut self) -> Instant {
+        self.done = Done::default();
+        Instant::now()
+    }
+
+    /// The report with what the call has made the device do.
+    fn told(&mut self, report: Report) -> Report {
+        let Done { dispatches, work, times } = std::mem::take(&mut self.done);
+        Report { dispatches, flops: work.flops, bytes_moved: work.bytes, kernels: times, ..report }
+    }
+
     /// A pass whose words have come back; if those of the fused kernel have not, by separate kernels.
-    fn checked_pass(&mut self, seed: &Seed<'_>, keep_status: bool) -> Result<usize> {
-        let mut dispatches = self.pass(seed, keep_status)?;
+    fn checked_pass(&mut self, seed: &Seed<'_>, keep_status: bool) -> Result<()> {
+        self.pass(seed, keep_status)?;
         match self.check_words() {
             Err(Error::NotReversed { .. }) if self.unfuse()? => {
-                dispatches += self.pass(seed, keep_status)?;
-                self.check_words()?;
+                self.pass(seed, keep_status)?;
+                self.check_words()
             }
-            other => other?,
+            other => other,
         }
-        Ok(dispatches)
     }
 
     /// Forward, loss and reverse. With `keep_status` the trajectories that failed before take no part.
-    fn pass(&mut self, seed: &Seed<'_>, keep_status: bool) -> Result<usize> {
+    fn pass(&mut self, seed: &Seed<'_>, keep_status: bool) -> Result<()> {
         let stride = self.plan.shape.stride;
         let observe = match seed {
             Seed::Targets(observations) => {
@@ -261,23 +291,37 @@ impl Session {
         self.arena.upload(Slot::Initial, &values)
     }
 
-    /// Runs what `observe` asks for; returns the number of kernel launches.
-    fn run(&mut self, observe: Observe, keep_status: bool) -> Result<usize> {
-        if self.programs.forward.as_ref().is_none_or(|(planned, _)| *planned != observe) {
-            self.programs.forward = Some((observe, self.plan.forward(observe)?));
+    /// Runs what `observe` asks for.
+    fn run(&mut self, observe: Observe, keep_status: bool) -> Result<()> {
+        if self.programs.forward.as_ref().is_none_or(|(planned, ..)| *planned != observe) {
+            let forward = self.plan.forward(observe)?;
+            let work = self.plan.work(&forward);
+            self.programs.forward = Some((observe, forward, work));
         }
-        let Programs { pack, start, start_again, forward, loss, reverse } = &self.programs;
+        let Programs { pack, start, start_again, forward, loss, reverse, work } = &self.programs;
         let mut programs = vec![pack, if keep_status { start_again } else { start }];
-        programs.extend(forward.as_ref().map(|(_, program)| program));
-        if observe == Observe::Loss {
+        if let Some((_, program, work)) = forward {
+            programs.push(program);
+            self.done.work += *work;
+        }
+        let with_loss = observe == Observe::Loss;
+        if with_loss {
             programs.push(loss);
         }
         programs.push(reverse);
-        execute(&mut self.arena, &self.plan, &programs)?;
-        Ok(programs.iter().map(|p| p.dispatches()).sum())
+        self.done.work += work[usize::from(with_loss)];
+        self.done.dispatches += programs.iter().map(|p| p.dispatches()).sum::<usize>();
+        if !self.profile {
+            return execute(&mut self.arena, &self.plan, &programs);
+        }
+        if let Some(times) = execute_profiled(&mut self.arena, &self.plan, &programs)? {
+            add(self.done.times.get_or_insert_default(), &times);
+        }
+        Ok(())
     }
 
-    fn report(&self, dispatches: usize, start: Instant) -> Result<Report> {
+    /// The report of the last run, but for what [`Self::told`] adds.
+    fn report(&self, start: Instant) -> Result<Report> {
         let spec = &self.plan.spec;
         let words: Vec<u32> = read(&self.arena, Slot::Status, self.batch() as u64)?;
         let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
@@ -288,7 +332,10 @@ impl Session {
             field_evaluations: self.plan.evaluations(),
             memory: self.plan.memory.clone(),
             allocated_bytes: self.arena.bytes(),
-            dispatches,
+            dispatches: 0,
+            flops: 0,
+            bytes_moved: 0,
+            kernels: None,
             seconds: start.elapsed().as_secs_f64(),
             adjoint: spec.adjoint,
             anchors: self.plan.anchors(),

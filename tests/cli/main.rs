@@ -8,6 +8,7 @@
 
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
+mod bench;
 mod objectives;
 mod reports;
 mod runs;

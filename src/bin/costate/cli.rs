@@ -1,13 +1,14 @@
 //! The arguments of every subcommand and what `--help` says about them.
 
-use std::path::PathBuf;
-use std::str::FromStr;
+mod bench;
 
-use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
-use costate::{Activation, Adjoint, Error, Method, Wrt};
-use serde::Serialize;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Args, Parser, Subcommand};
+use costate::{Error, Wrt};
 
 use crate::help;
+pub(crate) use bench::{Bench, Phase};
 
 /// Train neural ODEs on any GPU.
 #[derive(Debug, Parser)]
@@ -149,72 +150,11 @@ pub(crate) struct Check {
     pub(crate) seed: u64,
 }
 
-/// `costate bench`
-#[derive(Args, Debug)]
-pub(crate) struct Bench {
-    /// Batch sizes
-    #[arg(long, value_name = "N,N,...", value_delimiter = ',', default_value = "64,1024,16384", value_parser = at_least_one)]
-    pub(crate) batch: Vec<usize>,
-    /// Widths of the hidden layers; `none` for a linear field
-    #[arg(long, value_name = "N,N,...", default_value = "64,64")]
-    pub(crate) hidden: Widths,
-    /// Components of the state
-    #[arg(long, value_name = "N", default_value_t = 2, value_parser = at_least_one)]
-    pub(crate) state: usize,
-    /// Activation of the hidden layers
-    #[arg(long, value_name = "NAME", default_value_t = Activation::Tanh)]
-    pub(crate) activation: Activation,
-    /// Solvers; `costate train --help` lists them
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_values_t = [Method::default()])]
-    pub(crate) method: Vec<Method>,
-    /// Adjoints of the gradient; with several, a method is measured with those that it has
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_values_t = [Adjoint::Auto])]
-    pub(crate) adjoint: Vec<Adjoint>,
-    /// Steps from t = 0 to t = 1
-    #[arg(long, value_name = "N", default_value_t = 40, value_parser = at_least_one)]
-    pub(crate) steps: usize,
-    /// Timed runs, of which the median counts
-    #[arg(long, value_name = "N", default_value_t = 5, value_parser = at_least_one)]
-    pub(crate) repeats: usize,
-    /// What to time
-    #[arg(long, value_name = "NAME,...", value_delimiter = ',', default_value = "forward,gradient")]
-    pub(crate) phase: Vec<Phase>,
-    /// Folder for bench.json and throughput.svg; no files if not given
-    #[arg(long, value_name = "FOLDER")]
-    pub(crate) out: Option<PathBuf>,
-}
-
-/// What a row of a benchmark times.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, ValueEnum)]
-#[serde(rename_all = "snake_case")]
-pub(crate) enum Phase {
-    /// A solve.
-    Forward,
-    /// Loss and gradient, the solve included.
-    Gradient,
-}
-
-/// Widths of hidden layers as one argument, possibly none.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) struct Widths(pub(crate) Vec<usize>);
-
-impl FromStr for Widths {
-    type Err = Error;
-
-    fn from_str(text: &str) -> Result<Self, Error> {
-        if text.is_empty() || text == "none" {
-            return Ok(Self(Vec::new()));
-        }
-        let widths = text.split(',').map(|w| at_least_one(w.trim()));
-        widths.collect::<Result<_, _>>().map(Self)
-    }
-}
-
 fn at_least_one(text: &str) -> Result<usize, Error> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| Error::Invalid {
         what: "number".into(),
         problem: format!("'{text}'"),
-        remedy: "use a whole number ≥ 1".into(),
+        remedy: format!("use a whole number ≥ 1 and ≤ {}", usize::MAX),
     })
 }
 
@@ -227,13 +167,5 @@ mod tests {
     #[test]
     fn the_definitions_are_consistent() {
         Cli::command().debug_assert();
-    }
-
-    #[test]
-    fn widths_may_be_none() {
-        for (text, widths) in [("64,64", Some(vec![64, 64])), ("none", Some(vec![])), ("", Some(vec![])), ("6,x", None)]
-        {
-            assert_eq!(text.parse::<Widths>().ok().map(|w| w.0), widths, "'{text}'");
-        }
     }
 }

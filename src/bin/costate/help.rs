@@ -222,16 +222,30 @@ The f64 computation takes one processor core: keep the batch small for long runs
 pub(crate) const BENCH: &str = "\
 Measure the throughput of solves and gradients.
 
-Runs random weights and states, once to compile the kernels and then --repeats times; the median wall time of a call \
-counts. It includes the upload of states and targets and the readback of results, as a caller sees it. A \
-trajectory-step is one step of one trajectory. GFLOP/s count two operations per weight and evaluation of the field, \
-four per weight and vector-Jacobian product, and nothing else. A batch that does not fit the device is left out and \
-named, and so is an adjoint that one of several methods does not have. A solve has no adjoint and is measured once, \
-and once more in fixed point if the exact adjoint is among those asked for.
+Runs random weights and states, --warmup times to compile the kernels and to warm up, then --repeats times; the median wall \
+time of a call counts. It includes the upload of states and targets, the readback of results and the wait for them, as a \
+caller sees it. A trajectory-step is one step of one trajectory. GFLOP/s count two operations per weight and evaluation of \
+the field, four per weight and vector-Jacobian product, and nothing else. GB/s count what kernels must at least read from \
+buffers on the device and write to them. With --peak and --peak-bandwidth both are shown as a share of what the device could \
+do in theory.
 
-Example:
+Every method is measured with every adjoint that it has, every phase and every batch. Sweeps then vary one thing at a time \
+around the base, with the largest batch that could be measured: --width and --depth of the hidden layers, and --state and \
+--steps where they are lists, whose first value is the base. FIRST..LAST stands for FIRST, twice that, and so on, so \
+64..1048576 are the powers of two. Along an axis with three values or more a power is fitted to the seconds, to the \
+operations and to the memory on the device; of batches only those count that reach half of the largest throughput.
+
+What does not fit the device, or cannot be had, is left out and named: the rest goes on. A solve has no adjoint and is \
+measured once, and once more in fixed point if the exact adjoint is among those asked for.
+
+--profile runs each measurement once more with timestamps on the device and shows what each kernel takes, for the last batch. \
+--compare shows the throughput over that of an earlier bench.json, row by row.
+
+Examples:
   costate bench --batch 64,4096 --hidden 64,64 --method blanes_moan4 --adjoint stored,exact --out bench
-writes bench/bench.json and bench/throughput.svg too.";
+writes bench/bench.json and bench/throughput.svg too;
+  costate bench --batch 64..1048576 --compare bench/bench.json
+  costate bench --batch 4096 --width 16..128 --depth 1,2,3 --steps 10..80 --state 2..16 --profile";
 
 /// `costate adapters --help`
 pub(crate) const ADAPTERS: &str = "\

@@ -129,6 +129,12 @@ pub(crate) fn slot_name(slot: Slot) -> String {
     name
 }
 
+/// The time, as in `2026-03-01T12:00:00Z`.
+pub(crate) fn now() -> String {
+    let now = jiff::Timestamp::now();
+    now.round(jiff::Unit::Second).unwrap_or(now).to_string()
+}
+
 /// `1.5 MiB`
 pub(crate) fn bytes(count: u64) -> String {
     ByteSize::b(count).display().iec().to_string()
@@ -150,12 +156,17 @@ pub(crate) fn table<const N: usize>(
     right: usize,
     rows: impl IntoIterator<Item = [String; N]>,
 ) -> String {
+    columns(&header, right, rows.into_iter().map(Vec::from))
+}
+
+/// The same with as many columns as the header has.
+pub(crate) fn columns(header: &[&str], right: usize, rows: impl IntoIterator<Item = Vec<String>>) -> String {
     let line = LineStyle::none().fill('─').junction('─');
     let mut table = Table::new();
     table.load_style(TableStyle::new().header_separator(line));
     table.set_header(header);
     table.add_rows(rows);
-    for column in table.column_iter_mut().skip(N.saturating_sub(right)) {
+    for column in table.column_iter_mut().skip(header.len().saturating_sub(right)) {
         column.set_cell_alignment(CellAlignment::Right);
     }
     table.lines().map(|line| line.trim_end().to_owned()).collect::<Vec<_>>().join("\n")

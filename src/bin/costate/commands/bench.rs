@@ -1,93 +1,106 @@
-//! `costate bench`: throughput of solves and gradients over the batch size.
+//! `costate bench`: throughput of solves and gradients over the batch size, and what else is varied.
 
-use costate::{Adjoint, Error, Gpu, Init, Method, Mlp, NeuralOde, Parameters, Report, Result, TimeGrid};
-use ndarray::{Array2, Array3};
-use rand::SeedableRng;
-use rand_distr::{Distribution, StandardNormal};
-use rand_pcg::Pcg64;
+mod compare;
+mod measure;
+mod progress;
+mod scaling;
+mod show;
+mod sweep;
+
+use costate::{Adjoint, Error, Gpu, Method, Result};
 use serde::Serialize;
 
 use super::{Outcome, request};
 use crate::cli::{Bench, Global, Phase};
 use crate::{output, plots};
+use compare::{Comparison, Earlier};
+use measure::{Case, Row, Shape, Subject, can_go_on};
+use progress::Progress;
+use scaling::{Scaling, scaling};
+use sweep::{Axis, Series, base, sweeps};
 
-/// One measurement; its keys are a promise.
-#[derive(Clone, Debug, Serialize)]
-struct Row {
-    batch: usize,
-    state: usize,
-    hidden: Vec<usize>,
-    activation: String,
-    method: String,
-    adjoint: String,
-    steps: usize,
-    phase: Phase,
-    seconds: f64,
-    trajectory_steps_per_second: f64,
-    gflops: f64,
-    device_bytes: u64,
-}
-
-/// A measurement that was not made; one of a method without that adjoint would have no batch and no phase.
+/// A measurement that was not made; one of a method without that adjoint would have no batch, no phase and no shape.
 #[derive(Clone, Debug, Serialize)]
 struct LeftOut {
     batch: Option<usize>,
+    state: Option<usize>,
+    hidden: Option<Vec<usize>>,
     method: String,
     adjoint: String,
+    steps: Option<usize>,
     phase: Option<Phase>,
     reason: String,
 }
 
+/// What a bench found; its keys are a promise.
 #[derive(Serialize)]
 struct Results<'a> {
+    version: &'static str,
+    commit: &'static str,
+    date: String,
     adapter: &'a str,
     driver: &'a str,
     repeats: usize,
+    warmup: usize,
+    peak_gflops: Option<f64>,
+    peak_gigabytes_per_second: Option<f64>,
     results: Vec<Row>,
     left_out: Vec<LeftOut>,
+    scaling: Vec<Scaling>,
+    compared: Option<Comparison>,
 }
 
 /// Measures, prints and, if asked to, writes files.
 pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
-    let field = Mlp::builder(args.state).hidden(&args.hidden.0, args.activation).build()?;
-    TimeGrid::uniform(0.0, 1.0, args.steps)?;
+    base(args).check(args.activation)?;
+    let sweeps = sweeps(args)?;
+    let earlier = args.compare.as_deref().map(Earlier::read).transpose()?;
     let mut left_out = Vec::new();
     let cases = cases(args, &mut left_out)?;
     let folder = args.out.as_deref().map(output::make_folder).transpose()?;
     let gpu = Gpu::new(&request(global))?;
-    let theta = Parameters::init(&field, Init::Torch, 0)?;
-    let mut results = Vec::new();
-    for (method, adjoint, phase) in cases {
-        let case = Case { args, theta: &theta, method, adjoint, phase };
-        let grid = TimeGrid::uniform(0.0, 1.0, args.steps)?;
-        let ode = NeuralOde::builder(field.clone(), grid).method(method).adjoint(adjoint).build(&gpu)?;
-        for &batch in &args.batch {
-            match case.measure(&ode, batch) {
-                Ok(row) => {
-                    tracing::info!(batch, %method, %adjoint, ?phase, seconds = row.seconds, "measured");
-                    results.push(row);
-                }
-                Err(e @ (Error::LimitExceeded { .. } | Error::OutOfMemory { .. })) => {
-                    let reason = e.to_string();
-                    output::warn(&format!("batch {batch} with {method} and {adjoint} is left out: {reason}"));
-                    left_out.push(LeftOut {
-                        batch: Some(batch),
-                        method: method.to_string(),
-                        adjoint: adjoint.to_string(),
-                        phase: Some(phase),
-                        reason,
-                    });
-                }
-                Err(e) => return Err(e),
-            }
-        }
+    if args.profile && !gpu.has_timestamps() {
+        output::warn(&format!("{} has no timestamps: --profile has nothing to show", gpu.adapter()));
     }
-    let results = Results { adapter: gpu.adapter(), driver: gpu.driver(), repeats: args.repeats, results, left_out };
+    let of_a_case = args.batch.0.len() + sweeps.iter().map(|(_, shapes)| shapes.len()).sum::<usize>();
+    let progress = Progress::new(cases.len() * of_a_case);
+    let mut bench = Run { args, gpu: &gpu, progress, rows: Vec::new(), series: Vec::new(), left_out, refused: None };
+    let broken = cases.iter().try_for_each(|case| bench.case(*case, &sweeps)).err();
+    bench.progress.end();
+    let Run { rows: mut results, series, left_out, refused, .. } = bench;
+    if let (true, Some(error)) = (results.is_empty() && broken.is_none(), refused) {
+        return Err(error);
+    }
+    let compared = earlier.map(|earlier| earlier.compare(gpu.adapter(), gpu.driver(), &mut results));
+    compared.iter().flat_map(|c| &c.warnings).for_each(|w| output::warn(w));
+    let results = Results {
+        version: env!("CARGO_PKG_VERSION"),
+        commit: env!("COSTATE_COMMIT"),
+        date: output::now(),
+        adapter: gpu.adapter(),
+        driver: gpu.driver(),
+        repeats: args.repeats,
+        warmup: args.warmup,
+        peak_gflops: args.peak,
+        peak_gigabytes_per_second: args.peak_bandwidth,
+        scaling: scaling(&results, &series),
+        results,
+        left_out,
+        compared,
+    };
     if let Some(folder) = folder {
         output::write_json(&folder.join("bench.json"), &results)?;
-        plots::throughput(&folder.join("throughput.svg"), &curves(&results.results))?;
+        plots::throughput(&folder.join("throughput.svg"), &curves(&results.results, &series))?;
     }
-    show(global, &results)?;
+    if global.json {
+        output::print_json(&results)?;
+    } else if !results.results.is_empty() {
+        output::print(&show::text(&results, &series))?;
+    }
+    // What was measured before is out by now.
+    if let Some(error) = broken {
+        return Err(error);
+    }
     if results.results.is_empty() {
         return Ok(Outcome::Failed("no batch fits the device; use smaller ones".into()));
     }
@@ -97,7 +110,7 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
 /// What is measured for every batch; adjoints that a method does not have are left out.
 ///
 /// A solve has no adjoint: it is measured with the first one, and in fixed point too if the exact one is among them.
-fn cases(args: &Bench, left_out: &mut Vec<LeftOut>) -> Result<Vec<(Method, Adjoint, Phase)>> {
+fn cases(args: &Bench, left_out: &mut Vec<LeftOut>) -> Result<Vec<Case>> {
     let mut cases = Vec::new();
     let single = args.method.len() * args.adjoint.len() == 1;
     for &method in &args.method {
@@ -106,9 +119,8 @@ fn cases(args: &Bench, left_out: &mut Vec<LeftOut>) -> Result<Vec<(Method, Adjoi
             match adjoint.resolve(method) {
                 Err(e) if single => return Err(e),
                 Err(e) => {
-                    let (method, adjoint, reason) = (method.to_string(), adjoint.to_string(), e.to_string());
-                    output::warn(&format!("{method} with {adjoint} is left out: {reason}"));
-                    left_out.push(LeftOut { batch: None, method, adjoint, phase: None, reason });
+                    output::warn(&format!("{method} with {adjoint} is left out: {e}"));
+                    left_out.push(LeftOut::of(method, adjoint, &e));
                 }
                 // An automatic one may be another of the list.
                 Ok(adjoint) if adjoints.contains(&adjoint) => {}
@@ -119,7 +131,7 @@ fn cases(args: &Bench, left_out: &mut Vec<LeftOut>) -> Result<Vec<(Method, Adjoi
         for (i, adjoint) in adjoints.iter().enumerate() {
             let new = !adjoints[..i].iter().any(|before| is_fixed(before) == is_fixed(adjoint));
             let phases = args.phase.iter().filter(|phase| new || **phase != Phase::Forward);
-            cases.extend(phases.map(|&phase| (method, *adjoint, phase)));
+            cases.extend(phases.map(|&phase| Case { method, adjoint: *adjoint, phase }));
         }
     }
     if cases.is_empty() {
@@ -132,104 +144,134 @@ fn cases(args: &Bench, left_out: &mut Vec<LeftOut>) -> Result<Vec<(Method, Adjoi
     Ok(cases)
 }
 
-/// One curve of the benchmark.
-struct Case<'a> {
+impl LeftOut {
+    fn of(method: Method, adjoint: Adjoint, reason: &Error) -> Self {
+        Self {
+            batch: None,
+            state: None,
+            hidden: None,
+            method: method.to_string(),
+            adjoint: adjoint.to_string(),
+            steps: None,
+            phase: None,
+            reason: reason.to_string(),
+        }
+    }
+}
+
+/// A bench under way.
+struct Run<'a> {
     args: &'a Bench,
-    theta: &'a Parameters,
-    method: Method,
-    adjoint: Adjoint,
-    phase: Phase,
+    gpu: &'a Gpu,
+    progress: Progress,
+    rows: Vec<Row>,
+    series: Vec<Series>,
+    left_out: Vec<LeftOut>,
+    /// Why the first base that could not be built was refused.
+    refused: Option<Error>,
 }
 
-impl Case<'_> {
-    /// The median of the repeats, after one run that compiles and allocates.
-    fn measure(&self, ode: &NeuralOde, batch: usize) -> Result<Row> {
-        // Refused before the host makes arrays of that size.
-        match self.phase {
-            Phase::Forward => ode.solve_memory_plan(batch)?,
-            Phase::Gradient => ode.memory_plan(batch)?,
-        };
-        let mut rng = Pcg64::seed_from_u64(1);
-        let x0 = Array2::from_shape_simple_fn((batch, self.args.state), || StandardNormal.sample(&mut rng));
-        let targets = Array3::zeros((1, batch, self.args.state));
-        let call = || -> Result<Report> {
-            Ok(match self.phase {
-                Phase::Forward => ode.solve(self.theta, x0.view())?.report,
-                Phase::Gradient => ode.loss_and_gradient(self.theta, x0.view(), targets.view())?.report,
-            })
-        };
-        let report = call()?;
-        for warning in &report.warnings {
-            output::warn(&format!("batch {batch} with {} and {}: {warning}", self.method, self.adjoint));
+impl Run<'_> {
+    /// All batches with the base, then every sweep with the largest batch that could be measured.
+    fn case(&mut self, case: Case, sweeps: &[(Axis, Vec<Shape>)]) -> Result<()> {
+        let base = base(self.args);
+        let mut batches = Vec::new();
+        match Subject::new(self.args, self.gpu, case, base.clone()) {
+            Ok(mut subject) => {
+                for &batch in &self.args.batch.0 {
+                    batches.extend(self.point(&mut subject, case, &base, batch)?);
+                }
+            }
+            Err(e) if can_go_on(&e) => {
+                self.leave_out(case, &base, None, &e);
+                self.progress.done(self.args.batch.0.len());
+                self.refused.get_or_insert(e);
+            }
+            Err(e) => return Err(e),
         }
-        let mut seconds = (0..self.args.repeats).map(|_| Ok(call()?.seconds)).collect::<Result<Vec<f64>>>()?;
-        seconds.sort_unstable_by(f64::total_cmp);
-        let median = (seconds[seconds.len() / 2] + seconds[(seconds.len() - 1) / 2]) / 2.0;
-        Ok(self.row(ode.field(), batch, median, &report))
+        let largest = batches.iter().copied().max_by_key(|i| self.rows[*i].batch);
+        self.series.push(Series { axis: Axis::Batch, rows: batches });
+        for (axis, shapes) in sweeps {
+            let Some(largest) = largest else {
+                self.progress.done(shapes.len());
+                continue;
+            };
+            let mut rows = Vec::new();
+            for shape in shapes {
+                if *shape == base {
+                    // Measured already.
+                    rows.push(largest);
+                    self.progress.done(1);
+                    continue;
+                }
+                rows.extend(self.swept(case, shape, self.rows[largest].batch)?);
+            }
+            self.series.push(Series { axis: *axis, rows });
+        }
+        Ok(())
     }
 
-    fn row(&self, field: &Mlp, batch: usize, seconds: f64, report: &Report) -> Row {
-        let evaluations = report.field_evaluations;
-        // One product with the Jacobian for every evaluation forward; it counts as two evaluations.
-        let products = if self.phase == Phase::Gradient { evaluations.forward } else { 0 };
-        let units = (evaluations.forward + evaluations.reverse + 2 * products) as f64;
-        let trajectories = batch as f64;
-        Row {
+    fn swept(&mut self, case: Case, shape: &Shape, batch: usize) -> Result<Option<usize>> {
+        match Subject::new(self.args, self.gpu, case, shape.clone()) {
+            Ok(mut subject) => self.point(&mut subject, case, shape, batch),
+            Err(e) if can_go_on(&e) => {
+                self.leave_out(case, shape, Some(batch), &e);
+                self.progress.done(1);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    /// One measurement, by its place in the results; none if it had to be left out.
+    fn point(&mut self, subject: &mut Subject<'_>, case: Case, shape: &Shape, batch: usize) -> Result<Option<usize>> {
+        let Case { method, adjoint, phase } = case;
+        self.progress.begin(format!("batch {batch}, {method}, {adjoint}"));
+        let measured = subject.measure(batch, &self.progress);
+        self.progress.done(1);
+        match measured {
+            Ok(row) => {
+                tracing::info!(batch, %method, %adjoint, ?phase, ?shape, seconds = row.seconds, "measured");
+                self.rows.push(row);
+                Ok(Some(self.rows.len() - 1))
+            }
+            Err(e) if can_go_on(&e) => {
+                self.leave_out(case, shape, Some(batch), &e);
+                Ok(None)
+            }
+            Err(e) => Err(e),
+        }
+    }
+
+    fn leave_out(&mut self, case: Case, shape: &Shape, batch: Option<usize>, reason: &Error) {
+        let Case { method, adjoint, phase } = case;
+        let what = batch.map_or("every batch".to_owned(), |batch| format!("batch {batch}"));
+        let shaped = if *shape == base(self.args) {
+            String::new()
+        } else {
+            format!(" (state {}, hidden {:?}, {} steps)", shape.state, shape.hidden, shape.steps)
+        };
+        self.progress
+            .aside(|| output::warn(&format!("{what} with {method} and {adjoint}{shaped} is left out: {reason}")));
+        self.left_out.push(LeftOut {
             batch,
-            state: self.args.state,
-            hidden: self.args.hidden.0.clone(),
-            activation: self.args.activation.to_string(),
-            method: self.method.to_string(),
-            adjoint: self.adjoint.to_string(),
-            steps: self.args.steps,
-            phase: self.phase,
-            seconds,
-            trajectory_steps_per_second: trajectories * self.args.steps as f64 / seconds,
-            gflops: units * field.flops() as f64 * trajectories / seconds / 1e9,
-            device_bytes: report.allocated_bytes,
-        }
+            state: Some(shape.state),
+            hidden: Some(shape.hidden.clone()),
+            steps: Some(shape.steps),
+            phase: Some(phase),
+            ..LeftOut::of(method, adjoint, reason)
+        });
     }
 }
 
-/// The name of the curve that a row belongs to.
-fn label(row: &Row) -> String {
-    match row.phase {
-        Phase::Forward if row.adjoint == Adjoint::Exact.name() => format!("{}, forward, fixed point", row.method),
-        Phase::Forward => format!("{}, forward", row.method),
-        Phase::Gradient => format!("{}, gradient, {}", row.method, row.adjoint),
+/// Throughput over the batch size, one curve for each case.
+fn curves(rows: &[Row], series: &[Series]) -> Vec<(String, Vec<(f64, f64)>)> {
+    let mut curves = Vec::new();
+    for series in series.iter().filter(|s| s.axis == Axis::Batch) {
+        let mut along: Vec<&Row> = series.rows.iter().map(|i| &rows[*i]).collect();
+        along.sort_by_key(|row| row.batch);
+        let points = along.iter().map(|r| (r.batch as f64, r.trajectory_steps_per_second)).collect();
+        curves.extend(along.first().map(|row| (row.label(), points)));
     }
-}
-
-/// Rows of the same case are neighbours.
-fn curves(rows: &[Row]) -> Vec<(String, Vec<(f64, f64)>)> {
-    let curve = |rows: &[Row]| rows.iter().map(|r| (r.batch as f64, r.trajectory_steps_per_second)).collect();
-    rows.chunk_by(|a, b| label(a) == label(b)).map(|rows| (label(&rows[0]), curve(rows))).collect()
-}
-
-fn show(global: &Global, results: &Results<'_>) -> Result<()> {
-    if global.json {
-        return output::print_json(results);
-    }
-    let Some(first) = results.results.first() else { return Ok(()) };
-    let header = ["", "batch", "seconds", "trajectory-steps/s", "GFLOP/s", "device memory"];
-    let rows = results.results.iter().map(|row| {
-        [
-            label(row),
-            row.batch.to_string(),
-            format!("{:.4}", row.seconds),
-            output::prefixed(row.trajectory_steps_per_second),
-            format!("{:.2}", row.gflops),
-            output::bytes(row.device_bytes),
-        ]
-    });
-    output::print(&format!(
-        "state {}, hidden {:?}, {}, {} steps, on {} ({})\n\n{}",
-        first.state,
-        first.hidden,
-        first.activation,
-        first.steps,
-        results.adapter,
-        results.driver,
-        output::table(header, 5, rows)
-    ))
+    curves
 }

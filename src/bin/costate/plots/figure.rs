@@ -206,7 +206,9 @@ impl Figure {
         for (value, label) in marks.iter().zip(self.x.labels(&marks)) {
             let Some(x) = self.x.position(*value).map(|p| view.x(p)) else { continue };
             line((x, top), (x, bottom), stroke(GRID, 1.0))?;
-            if x - previous >= 40.0 {
+            // Labels of one axis are about as long as each other.
+            let letters = f64::from(u32::try_from(label.chars().count()).unwrap_or(u32::MAX));
+            if x - previous >= (7.5 * letters + 8.0).max(40.0) {
                 previous = x;
                 area.draw(&Text::new(label, pixel((x, bottom + 8.0)), text(13, HPos::Center, VPos::Top)))?;
             }
