@@ -248,9 +248,9 @@ fn workgroup_memory_bounds_the_tile() {
     let mlp = field(2, &[33], Activation::Tanh, false);
     let with = |bytes: u32| Caps { workgroup_memory: bytes, ..gpu().caps().clone() };
     compare(&gpu().restricted(&with(2 << 10)), &mlp, (Method::Euler, Adjoint::Stored), 9, TILE);
-    let none = gpu().restricted(&Caps { kind: DeviceKind::Gpu, ..with(1 << 10) });
+    let none = gpu().restricted(&Caps { kind: DeviceKind::Gpu, ..with(512) });
     let build = |kernels| NeuralOde::builder(mlp.clone(), grid()).method(Method::Euler).kernels(kernels).build(&none);
-    let error = build(TILE).expect_err("1 KiB is too little for a tile");
+    let error = build(TILE).expect_err("512 bytes are too little for a tile");
     assert!(matches!(error, Error::LimitExceeded { .. }), "not a limit: {error}");
     let text = error.to_string();
     assert!(text.contains("workgroup memory") && text.contains("lane"), "no limit or remedy in: {text}");

@@ -219,7 +219,7 @@ impl<'a> TileText<'a> {
                     None => format!("{activation}_slopes(tile[{at}], tile[{at}])"),
                 };
                 // Rows of weights have their bias behind the last input.
-                let sum = if n_in % UNITS == 0 && rows(n_in) * UNITS == n_in {
+                let sum = if rows(n_in) * UNITS == n_in {
                     format!("s{i}_{v}")
                 } else {
                     format!("within(s{i}_{v}, u{v}, {n_in}u)")
@@ -278,7 +278,7 @@ impl<'a> TileText<'a> {
             step(self, 3, "k", UNITS);
             self.line(2, "}");
         }
-        if count % UNITS > 0 {
+        if !count.is_multiple_of(UNITS) {
             self.line(2, "{");
             step(self, 3, &format!("{}u", count / UNITS), count % UNITS);
             self.line(2, "}");
@@ -334,7 +334,7 @@ impl<'a> TileText<'a> {
             step(self, depth + 1, "k", UNITS);
             self.line(depth, "}");
         }
-        if count % UNITS > 0 {
+        if !count.is_multiple_of(UNITS) {
             self.line(depth, "{");
             step(self, depth + 1, &format!("{}u", count / UNITS), count % UNITS);
             self.line(depth, "}");

@@ -62,7 +62,7 @@ impl SumBlocks {
             bias_rounds: deltas.div_ceil(workgroup),
             registers: false,
         };
-        let sides = |rows: usize| if rows % 2 == 0 { 1..=2 } else { 1..=1 };
+        let sides = |rows: usize| if rows.is_multiple_of(2) { 1..=2 } else { 1..=1 };
         let cuts = sides(deltas).flat_map(|d| sides(inputs).map(move |i| (d, i)));
         // Products and loads of one trajectory.
         let cost = |c: &Self| c.rounds * (c.deltas * c.inputs * UNITS * UNITS + UNITS * (c.deltas + c.inputs));
@@ -148,7 +148,7 @@ impl TileShape {
 
     /// Rows of units of a block of a product with so many units.
     pub(crate) fn block(&self, units: usize) -> usize {
-        if rows(units) % 2 == 0 { self.block } else { 1 }
+        if rows(units).is_multiple_of(2) { self.block } else { 1 }
     }
 
     /// Blocks of a product with so many units.
