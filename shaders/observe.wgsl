@@ -5,7 +5,7 @@
 @group(0) @binding(4) var<storage, read_write> status: array<u32>;
 
 fn observe(slot: u32, n: u32) {
-    if (slot == NO_SLOT || (call.mode & SAVE) == 0u) {
+    if (!owns() || slot == NO_SLOT || (call.mode & SAVE) == 0u) {
         return;
     }
     let base = (slot - call.slot_base) * DIM * call.stride;

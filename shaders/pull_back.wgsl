@@ -15,11 +15,11 @@ fn keep(v: f32, r: u32) -> f32 {
     return select(0.0, v, finite && alive[r]);
 }
 
-/// Trajectories that are padding or failed before take no part.
+/// Trajectories that are padding, failed before or belong to another invocation take no part.
 fn count_in() {
     for (var r = 0u; r < TRAJECTORIES; r++) {
         let b = first + r;
-        alive[r] = b < call.batch && status[b] == 0u;
+        alive[r] = owns() && b < call.batch && status[b] == 0u;
     }
 }
 

@@ -34,6 +34,9 @@ fn check(n: u32) {
 }
 
 fn leave() {
+    if (!owns()) {
+        return;
+    }
     for (var q = 0u; q < COMPONENTS; q++) {
         state[element(q)] = x[q];
         adjoint[element(q)] = select(0.0, a[q], alive[q % TRAJECTORIES]);

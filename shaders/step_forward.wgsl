@@ -2,8 +2,8 @@
 // In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride], status (first step
 // that left the finite numbers), running cost, and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
-// Companions: common, schedule, entry_step, stages, step_call, observe, store_*, pay or pay_nothing,
-// generated mlp_eval. Twin: src/reference/solve.rs.
+// Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, observe, store_*, pay or
+// pay_nothing, generated mlp_eval. Twin: src/reference/solve.rs.
 
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
@@ -13,7 +13,7 @@
 fn check(n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
         let b = first + q % TRAJECTORIES;
-        if (!is_finite(x[q]) && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
+        if (owns() && !is_finite(x[q]) && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
             status[b] = FORWARD_NON_FINITE | n;
         }
     }
@@ -21,7 +21,7 @@ fn check(n: u32) {
 
 @compute @workgroup_size(WORKGROUP)
 fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    first = call.first_trajectory + (group.x * WORKGROUP + local) * TRAJECTORIES;
+    first = call.first_trajectory + place_of(group.x, local) * TRAJECTORIES;
     lane = local;
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];
@@ -43,7 +43,9 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         observe(step.slot, call.step_number + n);
     }
     end_paying();
-    for (var q = 0u; q < COMPONENTS; q++) {
-        state[element(q)] = x[q];
+    if (owns()) {
+        for (var q = 0u; q < COMPONENTS; q++) {
+            state[element(q)] = x[q];
+        }
     }
 }

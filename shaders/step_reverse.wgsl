@@ -4,8 +4,8 @@
 // Activations and deltas go to scratch, or the sums of dJ/dtheta are made here: pull_scratch.wgsl, pull_inside.wgsl.
 // In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state,
 // status. Trajectories that are padding or not finite add nothing to dJ/dtheta.
-// Companions: common, schedule, entry_step, stages, step_call, single_back, pull_back, pull_scratch or pull_inside,
-// charge_*, clock_*, recover_*, and the field's functions that those name.
+// Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, single_back, pull_back,
+// pull_scratch or pull_inside, charge_*, clock_*, recover_*, and the field's functions that those name.
 // Twin: src/reference/solve.rs.
 
 /// Adds the cotangent of an observation.
@@ -26,7 +26,7 @@ fn pull(q: u32) -> f32 {
 
 @compute @workgroup_size(WORKGROUP)
 fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
-    let in_tile = group.x * WORKGROUP + local;
+    let in_tile = place_of(group.x, local);
     enter(local, in_tile);
     begin_sums(group.x);
     start_clock();

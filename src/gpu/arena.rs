@@ -7,7 +7,7 @@ use wgpu::{BufferDescriptor, BufferUsages};
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use crate::plan::{Binding, Kernel, MemoryPlan, Plan, Slot, rectangles};
+use crate::plan::{Binding, Kernel, MemoryPlan, Plan, Slot, SumRow, rectangles};
 
 /// Bind groups kept before the cache is emptied: a long stored run has one per window.
 const MAX_BIND_GROUPS: usize = 4096;
@@ -33,8 +33,9 @@ impl Arena {
         if plan.memory.bytes(Slot::Rectangles) > 0 {
             arena.upload(Slot::Rectangles, &rectangles(layout, field, plan.shape.arrangement.other.into()))?;
         }
-        if let Some(inside) = plan.shape.inside.as_ref().filter(|_| plan.memory.bytes(Slot::SumTable) > 0) {
-            arena.upload(Slot::SumTable, &inside.table(field))?;
+        let units = plan.shape.inside.as_ref().and_then(SumRow::units);
+        if let Some(units) = units.filter(|_| plan.memory.bytes(Slot::SumTable) > 0) {
+            arena.upload(Slot::SumTable, &units.table(field))?;
         }
         if plan.spec.grid.is_dense() {
             arena.upload(Slot::DenseTable, &plan.dense_table())?;

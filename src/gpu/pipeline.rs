@@ -60,7 +60,8 @@ fn module(device: &wgpu::Device, source: &Source, checked: bool) -> ShaderModule
     // SAFETY: only text composed in src/kernels comes here, never text of a user. Its invariants, which the plan keeps
     // and tests/kernels.rs compares against the checked build: every loop has a bound that is a constant or a number of
     // the dispatch, every index is below the length of what it indexes (buffers are padded to whole workgroups,
-    // element kernels guard their index), integer divisors are not zero, and no workgroup memory is used.
+    // element kernels guard their index), integer divisors are not zero, and workgroup memory, which only tiles have, is
+    // read between two barriers after it was written, at places within the rows that the plan has counted.
     unsafe { device.create_shader_module_trusted(descriptor, ShaderRuntimeChecks::unchecked()) }
 }
 

@@ -1,7 +1,7 @@
 //! WGSL composition: which files of `shaders/` make a kernel, the constants in front of them, and the binding contract.
 //!
 //! Variants are different lists of files; there is no conditional language. Only the field's body is generated
-//! ([`mlp`]), and the register block of the outer product ([`outer`]).
+//! ([`mlp`], [`paired`], [`tile`]), and the register block of the outer product ([`outer`]).
 
 macro_rules! shader {
     ($name:literal) => {
@@ -15,6 +15,8 @@ mod paired;
 mod step;
 #[cfg(test)]
 mod tests;
+mod tile;
+mod tile_sums;
 
 use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, WeightFetch, Words};
 use crate::solver::Adjoint;

@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{Activation, Mlp};
-use crate::plan::{FieldLayout, InsideLayout, LOAD, Lane, LayerLayout, Packed, SumRows};
+use crate::plan::{FieldLayout, InsideLayout, LOAD, Lane, LayerLayout, Packed, SumRows, slope_follows};
 
 /// Generates the field's functions.
 pub(super) struct PairedText<'a> {
@@ -395,9 +395,4 @@ fn weight(name: &str, k: usize) -> String {
 fn uniform(place: usize) -> String {
     let half = if place.is_multiple_of(2) { "low" } else { "high" };
     format!("{half}(weights[{}u][{}u])", place / 4, place % 4 / 2)
-}
-
-/// True if the slope at a point can be told from the activation there.
-fn slope_follows(activation: Activation) -> bool {
-    matches!(activation, Activation::Identity | Activation::Tanh | Activation::Relu | Activation::Elu)
 }

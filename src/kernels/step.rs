@@ -4,9 +4,10 @@ use std::fmt::Write as _;
 
 use super::mlp::{Extras, MlpText};
 use super::paired::PairedText;
+use super::tile::TileText;
 use super::{Access, binding, conversions};
 use crate::model::Mlp;
-use crate::plan::{FieldLayout, Lane, Packed, PairKernel, Sums, Terms, WeightFetch, Words};
+use crate::plan::{Family, FieldLayout, Lane, Packed, PairKernel, Sums, Terms, WeightFetch, Words};
 
 /// A kernel in the making. Weights and schedule are its first bindings.
 pub(super) struct StepText<'a> {
@@ -39,7 +40,7 @@ impl<'a> StepText<'a> {
             ("DIM", field.dim()),
             ("PADDED_DIM", Packed::padded(layout.layers[0].forward.inputs)),
             ("STAGES", stages as usize),
-            ("TRAJECTORIES", lane.trajectories as usize),
+            ("TRAJECTORIES", lane.own_trajectories() as usize),
             ("WORKGROUP", lane.workgroup as usize),
             ("TIME_ROWS", usize::from(extras.time)),
             ("EVALUATION_ROWS", terms.evaluation_rows() as usize),
@@ -70,6 +71,9 @@ impl<'a> StepText<'a> {
         text.weights();
         text.push(&[shader!("common"), shader!("activation"), shader!("schedule"), entry, shader!("status")]);
         text.push(&[shader!("stages"), shader!("step_call")]);
+        if lane.family == Family::Lane {
+            text.push(&[shader!("own_trajectories")]);
+        }
         text
     }
 
@@ -86,7 +90,9 @@ impl<'a> StepText<'a> {
 
     /// The binding of the weights.
     fn weights(&mut self) {
-        if self.lane.fetch == WeightFetch::Pairs8 {
+        if self.lane.family == Family::Tile {
+            self.files.push(binding(0, Access::Read, "weights", "vec4<f32>"));
+        } else if self.lane.fetch == WeightFetch::Pairs8 {
             self.bindings[0] = Access::Uniform;
             let words = self.layout.packed.div_ceil(4);
             self.files.push(format!("@group(0) @binding(0) var<uniform> weights: array<vec2<u64>, {words}>;\n"));
@@ -104,7 +110,8 @@ impl<'a> StepText<'a> {
                 self.push(&[shader!("pull_scratch")]);
             }
             Sums::Inside => {
-                self.files.push(binding(number, Access::ReadWrite, "sums", "u64"));
+                let of = if self.lane.family == Family::Tile { "f32" } else { "u64" };
+                self.files.push(binding(number, Access::ReadWrite, "sums", of));
                 let recorded = self.recorded;
                 self.files.push(format!("const RECORDED: u32 = {recorded}u;\n"));
                 self.push(&[shader!("pull_inside")]);
@@ -114,6 +121,13 @@ impl<'a> StepText<'a> {
 
     /// The field's body.
     pub(super) fn body(&mut self, part: Part) {
+        if self.lane.family == Family::Tile {
+            self.files.push(match part {
+                Part::Forward => TileText::new(&self.layout, self.field, self.lane, false).forward(),
+                Part::Reverse | Part::Whole => TileText::new(&self.layout, self.field, self.lane, true).reverse(),
+            });
+            return;
+        }
         if self.lane.fetch == WeightFetch::Pairs8 {
             let Extras { tangents, time, shares } = self.extras;
             debug_assert!(!tangents && !time && !shares, "paired kernels have the field and its products alone");

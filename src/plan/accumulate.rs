@@ -32,9 +32,10 @@ impl Plan {
         let mut program = self.in_blocks(program)?;
         let source = if self.block.is_some() { Slot::Totals } else { Slot::Partials };
         let (rows, columns) = (self.shape.partial_rows(), self.shape.partial_columns());
-        let target = if self.shape.inside.is_some() { Slot::SumRow } else { Slot::Gradient };
+        let ordered = self.shape.inside.as_ref().is_none_or(|row| row.units().is_none());
+        let target = if ordered { Slot::Gradient } else { Slot::SumRow };
         reduce(&mut program, &self.caps, source, rows, columns, 0, target, 0)?;
-        if self.shape.inside.is_some() {
+        if !ordered {
             let call = CountCall { count: self.shape.parameters };
             let bindings = [Slot::SumRow, Slot::SumTable, Slot::Gradient].map(Binding::from).to_vec();
             let count = u64::from(self.shape.parameters);

@@ -11,6 +11,7 @@ use super::inside::{MAX_DIM, MAX_WIDTH};
 use super::kernel::{Lane, WeightFetch};
 use super::layout::FieldLayout;
 use super::shape::Spec;
+use super::tile;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Mlp};
 use crate::solver::Adjoint;
@@ -64,19 +65,21 @@ impl FromStr for Family {
 pub struct KernelOptions {
     /// The family.
     pub family: Option<Family>,
-    /// Trajectories of one invocation (lane family).
+    /// Trajectories of one invocation (lane family) or workgroup (tile family).
     pub trajectories: Option<u32>,
     /// Invocations of one workgroup.
     pub workgroup: Option<u32>,
 }
 
+/// From this width on tiles are the default on GPUs: products of narrower layers leave most of a workgroup idle.
+const TILE_WIDTH: usize = 32;
 /// Trajectories of an invocation that loads weights in pairs.
 const EIGHT: u32 = 8;
 /// Most trajectories of an invocation that does not.
 const MOST: u32 = 4;
 
 impl KernelOptions {
-    /// Refuses what no kernel has, and what the device does not.
+    /// Refuses what no kernel of the lane family has, and what the device does not.
     fn check(self, caps: &Caps) -> Result<()> {
         let refuse = |what: &str, given: u32, remedy: String| Err(Error::invalid(what, given.to_string(), remedy));
         match self.trajectories {
@@ -99,6 +102,11 @@ impl KernelOptions {
             });
         }
         Ok(())
+    }
+
+    /// What is given of the lane family: sizes without a family are its sizes.
+    fn of_lanes(self) -> Self {
+        if self.family == Some(Family::Tile) { Self::default() } else { self }
     }
 
     /// The arrangement of kernels that take any field, with what is given put in.
@@ -133,10 +141,12 @@ impl Arrangement {
     /// change with the batch. The order of the sums of an evaluation does not; where a driver fuses multiplications and
     /// additions its own way in each pipeline, only options that are given make bits independent of the batch.
     ///
+    /// Kernels that cannot be tiles are of the lane family even if tiles are asked for.
+    ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::LimitExceeded`] if what is given makes no sense, or not on this device.
     pub(crate) fn new(spec: &Spec, layout: &FieldLayout, entries: u64, caps: &Caps) -> Result<Self> {
-        let given = spec.kernels;
+        let given = spec.kernels.of_lanes();
         given.check(caps)?;
         let plain = given.plain(plain(&spec.field, caps));
         let refusal = pairs_refused(&spec.field, layout, caps);
@@ -153,10 +163,14 @@ impl Arrangement {
         let pays = given.trajectories.is_some() || estimate::pairs_pay(spec, entries);
         let paired = refusal.is_none() && pays && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
         let pairs = Lane { trajectories: EIGHT, fetch: WeightFetch::Pairs8, ..plain };
+        // The derivative along a probe is another column of each product.
+        let there = paired && !spec.terms().jacobian;
+        let back = paired && sums_inside(spec) && ends_plainly(&spec.field);
+        let forward = if walks_alone(spec) { tiled(spec, caps, false)? } else { None };
+        let reverse = if walks_alone(spec) && sums_inside(spec) { tiled(spec, caps, true)? } else { None };
         Ok(Self {
-            // The derivative along a probe is another column of each product.
-            forward: if paired && !spec.terms().jacobian { pairs } else { plain },
-            reverse: if paired && sums_inside(spec) { pairs } else { plain },
+            forward: forward.unwrap_or(if there { pairs } else { plain }),
+            reverse: reverse.unwrap_or(if back { pairs } else { plain }),
             other: plain,
         })
     }
@@ -164,6 +178,11 @@ impl Arrangement {
     /// The largest group of trajectories that a workgroup of any kernel owns: the others divide it.
     pub(crate) fn group_trajectories(self) -> u32 {
         [self.forward, self.reverse, self.other].map(Lane::group_trajectories).into_iter().max().unwrap_or(1)
+    }
+
+    /// The smallest such group: the limit on workgroups is a limit on trajectories.
+    pub(crate) fn least_trajectories(self) -> u32 {
+        [self.forward, self.reverse, self.other].map(Lane::group_trajectories).into_iter().min().unwrap_or(1)
     }
 }
 
@@ -204,13 +223,31 @@ fn pairs_refused(field: &Mlp, layout: &FieldLayout, caps: &Caps) -> Option<Strin
     }
 }
 
+/// The tile of a kernel if the tile family is asked for, or suits the device and the field.
+fn tiled(spec: &Spec, caps: &Caps, pulls: bool) -> Result<Option<Lane>> {
+    let given = spec.kernels;
+    let suits = caps.kind == DeviceKind::Gpu && spec.field.max_width() >= TILE_WIDTH;
+    if given.family == Some(Family::Tile) {
+        tile::choose(&spec.field, caps, given, pulls).map(Some)
+    } else if given == KernelOptions::default() && suits {
+        Ok(tile::choose(&spec.field, caps, given, pulls).ok().filter(|lane| lane.trajectories >= tile::LEAST))
+    } else {
+        Ok(None)
+    }
+}
+
+/// True if an evaluation needs nothing but the state of a trajectory: no derivative, and no copy of the state.
+fn walks_alone(spec: &Spec) -> bool {
+    !spec.terms().pay() && spec.method.pair().is_none()
+}
+
 /// True if the way back needs no activations but those of the evaluation at hand.
 fn sums_inside(spec: &Spec) -> bool {
     let terms = spec.terms();
-    spec.wrt.theta
-        && !terms.pay()
-        && !terms.clock
-        && !spec.grid.is_dense()
-        && spec.adjoint != Some(Adjoint::Continuous)
-        && spec.field.layers().iter().next_back().is_some_and(|output| output.activation == Activation::Identity)
+    spec.wrt.theta && !terms.pay() && !terms.clock && !spec.grid.is_dense() && spec.adjoint != Some(Adjoint::Continuous)
+}
+
+/// True if the outputs are sums.
+fn ends_plainly(field: &Mlp) -> bool {
+    field.layers().iter().next_back().is_some_and(|output| output.activation == Activation::Identity)
 }

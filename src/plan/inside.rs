@@ -1,6 +1,6 @@
-//! Where the sums of dJ/dθ lie that reverse kernels of the lane family make themselves.
+//! Where the sums of dJ/dθ lie that reverse kernels make themselves: every workgroup owns a row of partials.
 //!
-//! A workgroup, which is a subgroup of 8 lanes, owns a row of partials. The gradient of one unit of a hidden layer fills
+//! In the lane family a workgroup is a subgroup of 8 lanes. The gradient of one unit of a hidden layer fills
 //! words of 64 bits: its weights, its bias, and in the last hidden layer the weights that lead from it to the outputs.
 //! Lane `l` of word group `c` holds values `16 c + l` and `16 c + 8 + l`, so that an addition is one load and one store
 //! for sixteen weights. The biases of the outputs come last.
@@ -14,6 +14,36 @@ pub(crate) const MAX_DIM: usize = 8;
 pub(crate) const MAX_WIDTH: usize = 128;
 /// Lanes of a subgroup.
 const LANES: usize = 8;
+
+/// A row of partials that a workgroup of a reverse kernel adds to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum SumRow {
+    /// Of the tile family: in the order of the parameters.
+    Flat {
+        /// Values of the row.
+        parameters: u64,
+    },
+    /// Of the lane family.
+    Units(InsideLayout),
+}
+
+impl SumRow {
+    /// Bytes of a row.
+    pub(crate) fn bytes(&self) -> u64 {
+        match self {
+            Self::Flat { parameters } => 4 * parameters,
+            Self::Units(layout) => layout.bytes(),
+        }
+    }
+
+    /// The layout, if the order is not that of the parameters.
+    pub(crate) fn units(&self) -> Option<&InsideLayout> {
+        match self {
+            Self::Flat { .. } => None,
+            Self::Units(layout) => Some(layout),
+        }
+    }
+}
 
 /// The place of the sums of one unit after the other.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

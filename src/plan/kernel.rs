@@ -29,11 +29,13 @@ pub(crate) enum Sums {
     Inside,
 }
 
-/// How a kernel is arranged: an invocation owns `trajectories` trajectories.
+/// How a kernel is arranged.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Lane {
     pub family: Family,
+    /// Trajectories of an invocation; in the tile family those of a workgroup, of which an invocation has one or none.
     pub trajectories: u32,
+    /// Invocations of a workgroup.
     pub workgroup: u32,
     pub fetch: WeightFetch,
 }
@@ -41,7 +43,18 @@ pub(crate) struct Lane {
 impl Lane {
     /// Trajectories of one workgroup.
     pub(crate) fn group_trajectories(self) -> u32 {
-        self.trajectories * self.workgroup
+        match self.family {
+            Family::Lane => self.trajectories * self.workgroup,
+            Family::Tile => self.trajectories,
+        }
+    }
+
+    /// Trajectories of one invocation.
+    pub(crate) fn own_trajectories(self) -> u32 {
+        match self.family {
+            Family::Lane => self.trajectories,
+            Family::Tile => 1,
+        }
     }
 
     /// Where a reverse kernel makes its sums.

@@ -1,11 +1,12 @@
 //! What one step of a kernel costs in loop trips.
 
-use super::arrangement::Arrangement;
+use super::arrangement::{Arrangement, Family};
 use super::kernel::{Lane, Sums, Terms, WeightFetch};
 #[cfg(test)]
 use super::kernel::{PairKernel, StepKernel};
 use super::layout::{FieldLayout, Packed};
 use super::shape::Spec;
+use super::tile::TileShape;
 use crate::model::Mlp;
 use crate::solver::Adjoint;
 
@@ -94,15 +95,23 @@ impl Counts {
         let own = if lane.fetch == WeightFetch::Pairs8 { hidden } else { hidden + 1 };
         let evaluate: u64 = layout.layers[..own].iter().map(|l| product(&l.forward)).sum();
         let inner = || layout.layers[1..hidden.max(1)].iter().map(|l| product(&l.transposed));
-        let pull = (lane.sums() == Sums::Inside).then(|| evaluate + inner().sum::<u64>());
+        let (evaluate, pull) = match (lane.family, lane.sums()) {
+            (Family::Tile, _) => {
+                let (evaluate, pull) = TileShape::of(field, lane, true).trips(field);
+                // With the quarantine of a trajectory, once a step.
+                (evaluate, Some(pull + looped(1, 0)))
+            }
+            (Family::Lane, Sums::Inside) => (evaluate, Some(evaluate + inner().sum::<u64>())),
+            (Family::Lane, Sums::Scratch) => (evaluate, None),
+        };
         let copy = looped(field.dim() as u64, 0);
-        let components = field.dim() as u64 * u64::from(lane.trajectories);
+        let components = field.dim() as u64 * u64::from(lane.own_trajectories());
         let whole = looped(components, 0);
         let combine = looped(components, looped(stages, 0));
         let search = terms.reference.map_or(0, |r| looped(r.search().into(), 0));
         let pays = |trips: u64| if terms.pay() { trips } else { 0 };
         // For each trajectory over its components; the sum over the stages before one, on average.
-        let trajectories = u64::from(lane.trajectories);
+        let trajectories = u64::from(lane.own_trajectories());
         let each = looped(trajectories, copy);
         let summed = looped(stages.div_ceil(2), 0);
         Self {

@@ -3,6 +3,7 @@
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::dense::{Interpolation, TIME_PARTS};
+use super::inside::SumRow;
 use super::kernel::Words;
 use super::limits::{Unit, limit};
 use super::outer::Rectangle;
@@ -81,11 +82,13 @@ fn way_back(memory: &mut MemoryPlan, spec: &Spec, shape: &Shape, adjoint: Adjoin
         memory.add(Slot::Scratch, u64::from(shape.rows) * shape.layout.units as u64);
     }
     if spec.wrt.theta {
-        if shape.inside.is_some() {
-            memory.add(Slot::SumTable, shape.parameters.into());
-            memory.add(Slot::SumRow, shape.partial_columns());
-        } else {
-            memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64);
+        match &shape.inside {
+            Some(SumRow::Units(_)) => {
+                memory.add(Slot::SumTable, shape.parameters.into());
+                memory.add(Slot::SumRow, shape.partial_columns());
+            }
+            Some(SumRow::Flat { .. }) => (),
+            None => memory.add(Slot::Rectangles, u64::from(shape.rectangles) * (size_of::<Rectangle>() / 4) as u64),
         }
         memory.add(Slot::Partials, shape.partials());
         // An adjoint whose memory does not depend on the number of steps has them even if they are not needed.

@@ -28,6 +28,7 @@ mod schedule;
 mod shape;
 mod solve;
 mod steps;
+mod tile;
 mod track;
 mod train;
 mod work;
@@ -39,7 +40,7 @@ pub use buffers::{MemoryPlan, Slot};
 pub(crate) use call::*;
 pub use caps::{Caps, DeviceKind};
 pub(crate) use dense::TIME_PARTS;
-pub(crate) use inside::{InsideLayout, SumRows};
+pub(crate) use inside::{InsideLayout, SumRow, SumRows};
 pub use keep::FieldEvaluations;
 pub(crate) use kernel::*;
 #[cfg(test)]
@@ -54,6 +55,7 @@ pub(crate) use schedule::schedule_bytes;
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
 pub(crate) use shape::{Arithmetic, Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
+pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows, slope_follows};
 #[cfg(test)]
 pub(crate) use track::Track;
 pub(crate) use track::step_of;

@@ -169,7 +169,7 @@ impl Plan {
             Some(Adjoint::Continuous) => Kernel::ContinuousReverse(self.step_kernel()),
             _ => Kernel::StepReverse(self.step_kernel()),
         });
-        let lanes = self.shape.arrangement.reverse.trajectories;
+        let lanes = self.shape.arrangement.reverse.own_trajectories();
         let inside = self.shape.inside.is_some();
         for chunk in segment.iter().rev() {
             program.commands.push(Command::Window(chunk.first / WINDOW));

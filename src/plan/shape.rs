@@ -2,9 +2,9 @@
 
 use std::sync::Arc;
 
-use super::arrangement::{Arrangement, KernelOptions};
+use super::arrangement::{Arrangement, Family, KernelOptions};
 use super::caps::Caps;
-use super::inside::InsideLayout;
+use super::inside::{InsideLayout, SumRow};
 use super::keep::Keeping;
 use super::kernel::{Sums, Terms, Words};
 use super::lane::{STRIDE, Trips};
@@ -145,7 +145,7 @@ pub(crate) struct Shape {
     pub arrangement: Arrangement,
     pub layout: FieldLayout,
     /// Where reverse kernels make their sums, if they do so themselves.
-    pub inside: Option<InsideLayout>,
+    pub inside: Option<SumRow>,
     /// Rectangles of weights for dJ/dθ.
     pub rectangles: u32,
     pub stages: u32,
@@ -196,7 +196,10 @@ impl Shape {
         let field = &spec.field;
         let layout = FieldLayout::new(field);
         let arrangement = Arrangement::new(spec, &layout, track.entries as u64, caps)?;
-        let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| InsideLayout::new(field));
+        let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| match arrangement.reverse.family {
+            Family::Lane => SumRow::Units(InsideLayout::new(field)),
+            Family::Tile => SumRow::Flat { parameters: field.parameter_count() as u64 },
+        });
         let stages = word(spec.method.tableau().stages() as u64, "stages")?;
         let group = u64::from(arrangement.group_trajectories());
         let stride = (spec.batch as u64).next_multiple_of(u64::from(STRIDE).max(group));
@@ -227,7 +230,8 @@ impl Shape {
         let most_steps = |step_trips: u64| {
             ((caps.max_trips - trips.fixed) / step_trips).min(caps.trajectory_flops / step_flops).min(stored_steps)
         };
-        let tile_limit = u64::from(caps.max_workgroups).saturating_mul(group);
+        let tile_limit = u64::from(caps.max_workgroups).saturating_mul(arrangement.least_trajectories().into());
+        let tile_limit = (tile_limit / group * group).max(group);
         let forward_tile = stride.min(tile_limit);
         let forward_steps = most_steps(trips.forward_step)
             .min(caps.submit_flops / step_flops.saturating_mul(forward_tile))

@@ -160,6 +160,9 @@ pub(super) fn kernels() -> Vec<Kernel> {
     for step in paired_kernels() {
         all.push(if step.adjoint.is_some() { Kernel::StepReverse(step) } else { Kernel::StepForward(step) });
     }
+    for step in tile::kernels() {
+        all.extend([Kernel::StepForward(step.clone()), Kernel::StepReverse(step)]);
+    }
     for pair in pair_kernels() {
         if pair.words == Words::Float || pair.sources == Sources::Walked {
             all.push(Kernel::PairReverse(pair.clone()));
