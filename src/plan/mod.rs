@@ -30,6 +30,7 @@ mod solve;
 mod steps;
 mod track;
 mod train;
+mod tuning;
 mod work;
 
 pub use arrangement::{Family, KernelOptions};
@@ -58,6 +59,7 @@ pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use track::Track;
 pub(crate) use track::step_of;
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
+pub(crate) use tuning::{kernel_candidates, kernels_of};
 pub(crate) use work::Work;
 
 use crate::error::{Error, Result};
