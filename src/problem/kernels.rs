@@ -24,7 +24,7 @@ impl NeuralOde {
     }
 
     /// The arrangements that a gradient of `batch` trajectories can have on this device and that are worth measuring:
-    /// [`tune::tune`](crate::tune::tune) does. What the plan would choose is the first, with nothing given.
+    /// [`tune::tune`](crate::tune::tune) does. What the plan would choose is the first.
     ///
     /// # Errors
     /// As [`Self::memory_plan`].

@@ -46,7 +46,7 @@ impl Device {
 pub struct Tuned {
     /// What it holds for.
     pub shape: Shape,
-    /// What is given of the arrangement; nothing, if the plan's own choice won.
+    /// What is given of the arrangement; nothing, if the plan's own choice won and has no name.
     pub kernels: KernelOptions,
     /// Seconds of a call with it.
     pub seconds: f64,

@@ -26,7 +26,7 @@ const MOST_CALLS: usize = 5;
 /// A candidate and what became of it.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub struct Tried {
-    /// What was given of the arrangement.
+    /// What is given of the arrangement.
     pub given: KernelOptions,
     /// The whole of it.
     pub kernels: KernelOptions,
@@ -69,7 +69,8 @@ impl Tuning {
 /// after the other and round after round, so that a slow moment of the machine does not hit one candidate alone. What
 /// the builder was given of the arrangement does not matter.
 ///
-/// Weights and initial states are random. One candidate at a time has its buffers on the device.
+/// Weights and initial states are random. The time that compiling takes does not count: a plan weighs it against the work of
+/// one call, a tuned problem is one that is run many times. One candidate at a time has its buffers on the device.
 ///
 /// # Errors
 /// Those of the problem itself, and lost or hanging devices. A candidate that the driver refuses is left out.

@@ -76,8 +76,7 @@ fn a_point_that_cannot_be_had_is_left_out() {
 #[test]
 fn a_profile_shows_the_kernels() {
     let folder = Folder::new();
-    // Kernels of pairs make the sums themselves.
-    let arguments = "--batch 200 --steps 20 --phase gradient --profile --family lane --trajectories 1";
+    let arguments = "--batch 200 --steps 20 --phase gradient --profile";
     let report = folder.run(&format!("{SMALL} {arguments} --json")).succeeded().json();
     let Some(phases) = report["results"][0]["phases"].as_array() else {
         let ran = folder.run(&format!("{SMALL} {arguments}")).succeeded();

@@ -135,7 +135,7 @@ impl Measured {
             let ratio = row.seconds.zip(default).map_or("–".to_owned(), |(s, d)| format!("{:.3}", s / d));
             let mut notes = Vec::new();
             notes.extend((i == *winner).then_some("taken"));
-            notes.extend((row.given == KernelOptions::default()).then_some("the plan's choice"));
+            notes.extend((i == 0).then_some("the plan's choice"));
             notes.extend(row.refused.as_deref());
             [
                 kernels(row.kernels),
