@@ -59,7 +59,7 @@
 //! # Layers
 //!
 //! A module uses only modules to its left:
-//! `model → solver → plan → kernels → gpu → problem → train`, with [`mod@reference`] beside `solver` and [`io`] beside
+//! `model → solver → plan → kernels → gpu → problem → tune → train`, with [`mod@reference`] beside `solver` and [`io`] beside
 //! `model`. `plan` decides sizes and dispatches as plain data; `kernels` composes WGSL; `gpu` alone knows wgpu.
 
 pub mod error;
@@ -72,6 +72,7 @@ mod problem;
 pub mod reference;
 pub mod solver;
 pub mod train;
+pub mod tune;
 
 pub use error::{Error, Result};
 pub use gpu::{AdapterRequest, AdapterSummary, Gpu, KernelTime, adapters};

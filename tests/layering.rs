@@ -7,7 +7,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and what it may use besides itself and `error`. Left to right as the data flow.
-const MAY_USE: [(&str, &[&str]); 10] = [
+const MAY_USE: [(&str, &[&str]); 11] = [
     ("error", &[]),
     ("model", &[]),
     ("solver", &["model"]),
@@ -17,6 +17,7 @@ const MAY_USE: [(&str, &[&str]); 10] = [
     ("kernels", &["model", "solver", "plan"]),
     ("gpu", &["model", "solver", "plan", "kernels"]),
     ("problem", &["model", "solver", "plan", "kernels", "gpu"]),
+    ("tune", &["model", "solver", "plan", "gpu", "problem", "io"]),
     ("train", &["model", "solver", "plan", "kernels", "gpu", "problem", "io"]),
 ];
 /// Files above this length want to be split.

@@ -31,6 +31,7 @@ mod steps;
 mod tile;
 mod track;
 mod train;
+mod tuning;
 mod work;
 
 pub use arrangement::{Family, KernelOptions};
@@ -60,6 +61,7 @@ pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNIT
 pub(crate) use track::Track;
 pub(crate) use track::step_of;
 pub(crate) use train::{DataShape, HISTORY, Iteration, TrainPlan};
+pub(crate) use tuning::{kernel_candidates, kernels_of};
 pub(crate) use work::Work;
 
 use crate::error::{Error, Result};

@@ -3,6 +3,7 @@
 mod arrays;
 mod builder;
 mod collect;
+mod kernels;
 mod observations;
 mod outcome;
 mod reference;

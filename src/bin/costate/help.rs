@@ -238,6 +238,8 @@ operations and to the memory on the device; of batches only those count that rea
 What does not fit the device, or cannot be had, is left out and named: the rest goes on. A solve has no adjoint and is \
 measured once, and once more in fixed point if the exact adjoint is among those asked for.
 
+--family, --trajectories and --workgroup give the arrangement of the kernels, as far as the device allows it. --tune measures all that the device allows, in turn and several times, shows them and keeps the fastest, by adapter, driver and shape, in costate/kernels.json in the user's cache directory ($XDG_CACHE_HOME, ~/.cache). What stands there is used by later runs, whose rows say so; --no-tune ignores it. The plan's own choice stays where nothing is more than 3 % faster. A damaged file, or one of another version, is ignored with a warning.
+
 --profile runs each measurement once more with timestamps on the device and shows what each kernel takes, for the last batch. \
 --compare shows the throughput over that of an earlier bench.json, row by row.
 
@@ -245,6 +247,8 @@ Examples:
   costate bench --batch 64,4096 --hidden 64,64 --method blanes_moan4 --adjoint stored,exact --out bench
 writes bench/bench.json and bench/throughput.svg too;
   costate bench --batch 64..1048576 --compare bench/bench.json
+  costate bench --batch 1024..65536 --tune
+  costate bench --batch 65536 --family lane --trajectories 2 --workgroup 128
   costate bench --batch 4096 --width 16..128 --depth 1,2,3 --steps 10..80 --state 2..16 --profile";
 
 /// `costate adapters --help`

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use clap::{Args, ValueEnum};
-use costate::{Activation, Adjoint, Error, Method};
+use costate::{Activation, Adjoint, Error, Family, KernelOptions, Method, tune};
 use serde::{Deserialize, Serialize};
 
 use super::at_least_one;
@@ -60,12 +60,34 @@ pub(crate) struct Bench {
     /// Time every kernel on the device in one more run
     #[arg(long)]
     pub(crate) profile: bool,
+    /// Kernels of this family only: lane or tile
+    #[arg(long, value_name = "NAME")]
+    pub(crate) family: Option<Family>,
+    /// Trajectories of one invocation (lane) or of a workgroup's tile (tile)
+    #[arg(long, value_name = "N")]
+    pub(crate) trajectories: Option<u32>,
+    /// Invocations of one workgroup
+    #[arg(long, value_name = "N")]
+    pub(crate) workgroup: Option<u32>,
+    /// Measure the arrangements that kernels can have, keep the fastest in the user's cache, and use it
+    #[arg(long, conflicts_with_all = ["family", "trajectories", "workgroup", "no_tune"])]
+    pub(crate) tune: bool,
+    /// Use no arrangement from the cache
+    #[arg(long)]
+    pub(crate) no_tune: bool,
     /// An earlier bench.json to compare with
     #[arg(long, value_name = "BENCH.json")]
     pub(crate) compare: Option<PathBuf>,
     /// Folder for bench.json and throughput.svg; no files if not given
     #[arg(long, value_name = "FOLDER")]
     pub(crate) out: Option<PathBuf>,
+}
+
+impl Bench {
+    /// What is given of the kernels' arrangement.
+    pub(crate) fn kernels(&self) -> KernelOptions {
+        KernelOptions { family: self.family, trajectories: self.trajectories, workgroup: self.workgroup }
+    }
 }
 
 /// What a row of a benchmark times.
@@ -76,6 +98,15 @@ pub(crate) enum Phase {
     Forward,
     /// Loss and gradient, the solve included.
     Gradient,
+}
+
+impl From<Phase> for tune::Phase {
+    fn from(phase: Phase) -> Self {
+        match phase {
+            Phase::Forward => Self::Forward,
+            Phase::Gradient => Self::Gradient,
+        }
+    }
 }
 
 /// Numbers of at least one, none of them twice; never empty.

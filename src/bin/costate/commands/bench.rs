@@ -1,5 +1,6 @@
 //! `costate bench`: throughput of solves and gradients over the batch size, and what else is varied.
 
+mod arrange;
 mod compare;
 mod measure;
 mod progress;
@@ -13,6 +14,7 @@ use serde::Serialize;
 use super::{Outcome, request};
 use crate::cli::{Bench, Global, Phase};
 use crate::{output, plots};
+use arrange::{Arrange, Measured};
 use compare::{Comparison, Earlier};
 use measure::{Case, Row, Shape, Subject, can_go_on};
 use progress::Progress;
@@ -46,6 +48,7 @@ struct Results<'a> {
     peak_gigabytes_per_second: Option<f64>,
     results: Vec<Row>,
     left_out: Vec<LeftOut>,
+    tuning: Vec<Measured>,
     scaling: Vec<Scaling>,
     compared: Option<Comparison>,
 }
@@ -64,10 +67,13 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
     }
     let of_a_case = args.batch.0.len() + sweeps.iter().map(|(_, shapes)| shapes.len()).sum::<usize>();
     let progress = Progress::new(cases.len() * of_a_case);
-    let mut bench = Run { args, gpu: &gpu, progress, rows: Vec::new(), series: Vec::new(), left_out, refused: None };
+    let arrange = Arrange::new(args);
+    let (rows, series) = (Vec::new(), Vec::new());
+    let mut bench = Run { args, gpu: &gpu, arrange, progress, rows, series, left_out, refused: None };
     let broken = cases.iter().try_for_each(|case| bench.case(*case, &sweeps)).err();
     bench.progress.end();
-    let Run { rows: mut results, series, left_out, refused, .. } = bench;
+    let Run { rows: mut results, series, left_out, refused, arrange, .. } = bench;
+    let tuning = arrange.end();
     if let (true, Some(error)) = (results.is_empty() && broken.is_none(), refused) {
         return Err(error);
     }
@@ -86,6 +92,7 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
         scaling: scaling(&results, &series),
         results,
         left_out,
+        tuning,
         compared,
     };
     if let Some(folder) = folder {
@@ -163,6 +170,7 @@ impl LeftOut {
 struct Run<'a> {
     args: &'a Bench,
     gpu: &'a Gpu,
+    arrange: Arrange,
     progress: Progress,
     rows: Vec<Row>,
     series: Vec<Series>,
@@ -227,7 +235,7 @@ impl Run<'_> {
     fn point(&mut self, subject: &mut Subject<'_>, case: Case, shape: &Shape, batch: usize) -> Result<Option<usize>> {
         let Case { method, adjoint, phase } = case;
         self.progress.begin(format!("batch {batch}, {method}, {adjoint}"));
-        let measured = subject.measure(batch, &self.progress);
+        let measured = subject.measure(batch, &mut self.arrange, &self.progress);
         self.progress.done(1);
         match measured {
             Ok(row) => {

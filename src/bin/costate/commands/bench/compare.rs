@@ -158,6 +158,8 @@ mod tests {
             adjoint: "stored".into(),
             steps: 4,
             phase,
+            kernels: costate::KernelOptions::default(),
+            tuned: false,
             seconds: 1.0,
             seconds_min: 1.0,
             seconds_max: 1.0,

@@ -1,13 +1,14 @@
 //! One measurement: what is run, how often, and what is known of it then.
 
-use costate::{Activation, Adjoint, Error, Gpu, Init, KernelTime, Method, Mlp, NeuralOde, Parameters, Report};
-use costate::{Result, TimeGrid};
+use costate::{Activation, Adjoint, Error, Family, Gpu, Init, KernelOptions, KernelTime, Method, Mlp, NeuralOde};
+use costate::{NeuralOdeBuilder, Parameters, Report, Result, TimeGrid, tune};
 use ndarray::{Array2, Array3};
 use rand::SeedableRng;
 use rand_distr::{Distribution, StandardNormal};
 use rand_pcg::Pcg64;
 use serde::Serialize;
 
+use super::arrange::Arrange;
 use super::progress::Progress;
 use crate::cli::{Bench, Phase};
 use crate::output;
@@ -47,6 +48,10 @@ pub(super) struct Row {
     pub(super) adjoint: String,
     pub(super) steps: usize,
     pub(super) phase: Phase,
+    /// The arrangement of the kernels, of the way back if there is one.
+    pub(super) kernels: KernelOptions,
+    /// True if it was found by measuring, now or earlier.
+    pub(super) tuned: bool,
     /// The median.
     pub(super) seconds: f64,
     pub(super) seconds_min: f64,
@@ -88,28 +93,56 @@ pub(super) struct Case {
 /// A case with a shape, ready to run.
 pub(super) struct Subject<'a> {
     args: &'a Bench,
+    gpu: &'a Gpu,
     case: Case,
     shape: Shape,
+    builder: NeuralOdeBuilder,
+    /// With the arrangement for the last batch.
     ode: NeuralOde,
+    /// What of that arrangement is given.
+    given: KernelOptions,
     theta: Parameters,
 }
 
 impl<'a> Subject<'a> {
-    pub(super) fn new(args: &'a Bench, gpu: &Gpu, case: Case, shape: Shape) -> Result<Self> {
+    pub(super) fn new(args: &'a Bench, gpu: &'a Gpu, case: Case, shape: Shape) -> Result<Self> {
         let field = shape.field(args.activation)?;
         let theta = Parameters::init(&field, Init::Torch, 0)?;
         let builder = NeuralOde::builder(field, shape.grid()?).method(case.method).adjoint(case.adjoint);
-        Ok(Self { args, case, ode: builder.build(gpu)?, shape, theta })
+        let given = args.kernels();
+        let ode = builder.clone().kernels(given).build(gpu)?;
+        check_family(args.family, tune::Phase::from(case.phase).kernels(&ode, 1)?)?;
+        Ok(Self { args, gpu, case, shape, builder, ode, given, theta })
+    }
+
+    /// Gives the kernels the arrangement for a batch; returns true if it was found by measuring.
+    fn arrange(&mut self, batch: usize, arrange: &mut Arrange, progress: &Progress) -> Result<bool> {
+        let phase = self.case.phase.into();
+        let Some(kernels) = arrange.kernels(&self.builder, self.gpu, (phase, batch), progress)? else {
+            return self.rearranged(self.args.kernels(), false);
+        };
+        self.rearranged(kernels, true)
+    }
+
+    /// Buffers and programs are kept where nothing changes.
+    fn rearranged(&mut self, given: KernelOptions, tuned: bool) -> Result<bool> {
+        if given != self.given {
+            self.ode = self.builder.clone().kernels(given).build(self.gpu)?;
+            self.given = given;
+        }
+        Ok(tuned)
     }
 
     /// The median of the repeats, after the runs that compile, allocate and warm up; and where the time goes, in a run of
     /// its own, since a profile takes time.
-    pub(super) fn measure(&mut self, batch: usize, progress: &Progress) -> Result<Row> {
+    pub(super) fn measure(&mut self, batch: usize, arrange: &mut Arrange, progress: &Progress) -> Result<Row> {
         // Refused before the host makes arrays of that size.
         match self.case.phase {
             Phase::Forward => self.ode.solve_memory_plan(batch)?,
             Phase::Gradient => self.ode.memory_plan(batch)?,
         };
+        let tuned = self.arrange(batch, arrange, progress)?;
+        let kernels = tune::Phase::from(self.case.phase).kernels(&self.ode, batch)?;
         let mut rng = Pcg64::seed_from_u64(1);
         let x0 = Array2::from_shape_simple_fn((batch, self.shape.state), || StandardNormal.sample(&mut rng));
         let targets = Array3::zeros((1, batch, self.shape.state));
@@ -137,7 +170,7 @@ impl<'a> Subject<'a> {
             self.ode.set_profile(false);
             report.kernels = profiled?.kernels;
         }
-        Ok(self.row(batch, &seconds, report))
+        Ok(Row { kernels, tuned, ..self.row(batch, &seconds, report) })
     }
 
     fn row(&self, batch: usize, sorted: &[f64], report: Report) -> Row {
@@ -153,6 +186,8 @@ impl<'a> Subject<'a> {
             adjoint: self.case.adjoint.to_string(),
             steps: self.shape.steps,
             phase: self.case.phase,
+            kernels: self.given,
+            tuned: false,
             seconds,
             seconds_min: sorted[0],
             seconds_max: sorted[sorted.len() - 1],
@@ -168,6 +203,18 @@ impl<'a> Subject<'a> {
             phases: report.kernels,
             ratio: None,
         }
+    }
+}
+
+/// A row must not pass for one of kernels that it does not have: some families are only there for some problems.
+fn check_family(asked: Option<Family>, kernels: KernelOptions) -> Result<()> {
+    match asked.zip(kernels.family) {
+        Some((asked, family)) if asked != family => Err(Error::Invalid {
+            what: "--family".into(),
+            problem: format!("{asked}, where this problem has kernels of the family {family} on this device"),
+            remedy: format!("use {family}, or leave it to the plan"),
+        }),
+        _ => Ok(()),
     }
 }
 

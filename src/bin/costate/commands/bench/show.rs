@@ -17,6 +17,7 @@ pub(super) fn text(results: &Results<'_>, series: &[Series]) -> String {
         "state {}, hidden {:?}, {}, {} steps, on {} ({})",
         base.state, base.hidden, base.activation, base.steps, results.adapter, results.driver
     )];
+    parts.extend(results.tuning.iter().map(super::arrange::Measured::text));
     for axis in Axis::ALL {
         let along: Vec<&Row> =
             series.iter().filter(|s| s.axis == axis).flat_map(|s| &s.rows).filter_map(|i| rows.get(*i)).collect();
@@ -45,6 +46,11 @@ fn measured(axis: Axis, rows: &[&Row], results: &Results<'_>) -> String {
     ]);
     if results.peak_gflops.is_some() {
         columns.push(("of peak", Box::new(|row| percent(row.fraction_of_peak))));
+    }
+    if results.results.iter().any(|row| row.tuned) {
+        let kernels =
+            |row: &Row| format!("{}{}", super::arrange::kernels(row.kernels), if row.tuned { ", tuned" } else { "" });
+        columns.push(("kernels", Box::new(kernels)));
     }
     columns.push(("GB/s", Box::new(|row| format!("{:.3}", row.gigabytes_per_second))));
     if results.peak_gigabytes_per_second.is_some() {
