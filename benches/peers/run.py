@@ -155,7 +155,7 @@ class Costate:
         """Rows of `costate bench`, with the losses of `costate gradient`."""
         answer = json.loads(
             self.text(
-                *("bench", "--json", "--batch", str(batch), "--state", str(workload.WIDTHS[0])),
+                *("bench", "--json", "--no-tune", "--batch", str(batch), "--state", str(workload.WIDTHS[0])),
                 *("--hidden", ",".join(map(str, workload.WIDTHS[1:-1])), "--activation", "tanh"),
                 *("--method", method, "--adjoint", ",".join(adjoints), "--steps", str(steps)),
                 *("--repeats", str(repeats), "--phase", ",".join(phases)),
