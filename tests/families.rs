@@ -236,9 +236,8 @@ fn a_trajectory_that_fails_changes_nothing_else() {
             for b in (0..20).filter(|b| *b != 11) {
                 assert_eq!(bits(want.x0.row(b)), bits(got.x0.row(b)), "{adjoint}, on the way {case}: trajectory {b}");
             }
-            assert!(got.theta.iter().all(|v| v.is_finite()), "{adjoint}, on the way {case}: dJ/dθ is not finite");
+            assert_eq!(bits(&want.theta), bits(&got.theta), "{adjoint}, on the way {case}: dJ/dθ");
         }
-        assert_eq!(bits(&want.theta), bits(&there.theta), "{adjoint}: dJ/dθ with a trajectory that failed");
     }
 }
 
