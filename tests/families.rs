@@ -122,7 +122,7 @@ fn wide_tiles_match() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 8, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn any_small_field_matches(
@@ -208,7 +208,7 @@ fn a_trajectory_has_the_same_bits_anywhere() {
 fn unstable() -> Parameters {
     let mlp = field(2, &[6, 5], Activation::Relu, false);
     let theta = parameters(&mlp, 8);
-    let grown = theta.as_slice().iter().map(|v| 8.0 * v).collect();
+    let grown = theta.as_slice().iter().map(|v| 20.0 * v).collect();
     Parameters::from_flat(&mlp, grown).expect("finite parameters")
 }
 
@@ -219,7 +219,7 @@ fn a_trajectory_that_fails_changes_nothing_else() {
     let theta = unstable();
     let mlp = theta.field().clone();
     for adjoint in [Adjoint::Stored, Adjoint::Backsolve] {
-        let ode = problem(gpu(), &mlp, (Method::Rk4, adjoint), tile_of(8, 32));
+        let ode = problem(gpu(), &mlp, (Method::Euler, adjoint), tile_of(8, 32));
         let (x0, cotangents) = (random2(20, 2, 1).mapv(|v| 1e-3 * v), random3(2, 20, 2, 2));
         let mut quiet = cotangents.clone();
         quiet.slice_mut(s![.., 11, ..]).fill(0.0);
@@ -236,9 +236,8 @@ fn a_trajectory_that_fails_changes_nothing_else() {
             for b in (0..20).filter(|b| *b != 11) {
                 assert_eq!(bits(want.x0.row(b)), bits(got.x0.row(b)), "{adjoint}, on the way {case}: trajectory {b}");
             }
-            assert!(got.theta.iter().all(|v| v.is_finite()), "{adjoint}, on the way {case}: dJ/dθ is not finite");
+            assert_eq!(bits(&want.theta), bits(&got.theta), "{adjoint}, on the way {case}: dJ/dθ");
         }
-        assert_eq!(bits(&want.theta), bits(&there.theta), "{adjoint}: dJ/dθ with a trajectory that failed");
     }
 }
 
