@@ -1,12 +1,13 @@
 // Pulls the adjoint of a pair back through a run of updates (math.md sections 3.1 to 3.4):
 //   target' = alpha target + beta source + s Psi(source)  gives
 //   a_source += beta a_target + s a_target dPsi/dsource,   a_target <- alpha a_target,
-// with drifts before and after, and the contraction, which is symmetric. Activations and deltas of every evaluation go to
-// scratch [units, rows]; outer_product.wgsl makes dJ/dtheta of them. The rounding of fixed point passes straight through.
+// with drifts before and after, and the contraction, which is symmetric. Activations and deltas go to
+// scratch, or the sums of dJ/dtheta are made here: pull_scratch.wgsl, pull_inside.wgsl. The rounding of fixed point passes
+// straight through.
 // In: weights, schedule, cotangents of the observations; in/out: adjoint [2 dim, stride],
 // status. Where the sources come from is up to source_stored.wgsl (pair_walk has left them) or source_walked.wgsl (this
 // kernel walks back itself, with the increments that it evaluates anyway). Companions: common, schedule, entry_update,
-// status, stages, step_call, pull_back, charge_*, clock_*, source_*, generated mlp_record and mlp_backprop.
+// status, stages, step_call, pull_back, pull_scratch or pull_inside, charge_*, clock_*, source_*, and what those name.
 // Mirror: pair_walk.wgsl. Twin:
 // src/reference/pair.rs.
 

@@ -8,7 +8,7 @@ var<private> cotangent: array<f32, COMPONENTS>;
 var<private> alive: array<bool, TRAJECTORIES>;
 var<private> bad: array<bool, TRAJECTORIES>;
 
-/// The value that goes to scratch: zero for trajectories that take no part, so that they add nothing to dJ/dtheta.
+/// The value that dJ/dtheta is made of: zero for trajectories that take no part, so that they add nothing to dJ/dtheta.
 fn keep(v: f32, r: u32) -> f32 {
     let finite = is_finite(v);
     bad[r] = bad[r] || !finite;

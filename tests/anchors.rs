@@ -38,7 +38,7 @@ fn anchors_hold_a_contracting_field() {
         (drift(&got), errors)
     };
     let (free, _) = run(None);
-    assert!(free > 1.0, "without anchors the reconstruction is off by {free} only");
+    assert!(free > 0.5, "without anchors the reconstruction is off by {free} only");
     // Every 3/μ of time or more often.
     for anchors in [7, 20, 100, 1000] {
         let (drift, errors) = run(Some(anchors));

@@ -272,10 +272,10 @@ impl<'a> MlpText<'a> {
 
     /// Value `k` of the current row.
     fn weight(&self, k: usize) -> String {
-        match self.lane.fetch {
-            WeightFetch::Uniform => format!("weights[row + {k}u]"),
-            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => format!("subgroupBroadcast(w{}, {}u)", k / 8, k % 8),
+        if self.lane.fetch == WeightFetch::Broadcast8 {
+            return format!("subgroupBroadcast(w{}, {}u)", k / 8, k % 8);
         }
+        format!("weights[row + {k}u]")
     }
 
     fn start(&mut self, depth: usize, bias: Option<String>) {

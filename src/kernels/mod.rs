@@ -18,7 +18,7 @@ mod tests;
 mod tile;
 mod tile_sums;
 
-use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, WeightFetch, Words};
+use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, Words};
 use crate::solver::Adjoint;
 use step::{Part, StepText};
 
@@ -56,10 +56,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         }
         Kernel::OuterProduct(outer) => {
             let header = format!("const WORKGROUP: u32 = {}u;\n", outer.workgroup);
-            let lanes = match outer.fetch {
-                WeightFetch::Uniform => shader!("outer_alone"),
-                WeightFetch::Broadcast8 | WeightFetch::Pairs8 => shader!("outer_together"),
-            };
+            let lanes = if outer.together { shader!("outer_together") } else { shader!("outer_alone") };
             let files = vec![header, shader!("outer_product").into(), lanes.into(), outer::outer_sums(*outer)];
             (files, vec![Read, Read, ReadWrite])
         }

@@ -2,13 +2,13 @@
 
 use std::fmt::Write as _;
 
-use crate::plan::{OUTER_LANES, Outer, WeightFetch};
+use crate::plan::{OUTER_LANES, Outer};
 
 /// Generates `outer_sums`, which adds rows `start .. end` (groups of four) to one rectangle of weights, or to a lane's part
 /// of it. Where lanes share the narrow side, lane l loads its units l, l + 8, …, and the others get them by broadcast.
 pub(super) fn outer_sums(outer: Outer) -> String {
     let (wide, narrow) = (outer.lane_wide(), outer.narrow());
-    let together = outer.fetch == WeightFetch::Broadcast8;
+    let together = outer.together;
     let lanes = if together { OUTER_LANES } else { 1 };
     let mut text = String::from("fn outer_sums(rectangle: Rectangle, lane: u32, start: u32, end: u32) {\n");
     for w in 0..wide {

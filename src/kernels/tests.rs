@@ -114,11 +114,10 @@ fn every_kernel_is_valid() {
 #[test]
 fn only_broadcasts_need_subgroups() {
     for kernel in kernels() {
-        let fetch = match &kernel {
-            Kernel::OuterProduct(outer) => Some(outer.fetch),
-            other => lane(other).map(|l| l.fetch),
+        let broadcasts = match &kernel {
+            Kernel::OuterProduct(outer) => outer.together,
+            other => lane(other).is_some_and(|l| l.fetch != WeightFetch::Uniform),
         };
-        let broadcasts = matches!(fetch, Some(WeightFetch::Broadcast8 | WeightFetch::Pairs8));
         let (_, module) = parsed(&kernel);
         let valid = Validator::new(ValidationFlags::all(), Capabilities::IMMEDIATES).validate(&module);
         assert_eq!(valid.is_err(), broadcasts, "{}: subgroup operations", case(&kernel));

@@ -91,7 +91,7 @@ impl Plan {
 mod tests {
     use super::*;
     use crate::model::{Activation, Mlp};
-    use crate::plan::{Caps, Spec};
+    use crate::plan::{Caps, KernelOptions, Spec};
     use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
 
     #[test]
@@ -108,6 +108,34 @@ mod tests {
         ] {
             assert_eq!(block(dispatches), expected, "{dispatches} dispatches");
         }
+    }
+
+    /// The same where reverse kernels add with every evaluation.
+    fn every_evaluation_reaches_the_gradient(spec: &Spec) {
+        let caps = Caps { scratch_bytes: 1, trajectory_flops: 1, int64: true, subgroup: Some(8), ..Caps::cpu("test") };
+        let kernels = KernelOptions { trajectories: Some(8), ..KernelOptions::default() };
+        let plan = Plan::new(Spec { kernels, ..spec.clone() }, &caps).expect("a small problem");
+        let case = format!("{} {:?}, {} steps of {}", spec.method, spec.adjoint, spec.grid.steps(), spec.batch);
+        let stages = u64::from(plan.shape.stages);
+        let tiles = u64::from(plan.shape.stride / plan.shape.reverse_tile);
+        let (mut waiting, mut total, mut reduced) = (0, 0, None);
+        for command in &plan.reverse().expect("a program").commands {
+            let Command::Dispatch(dispatch) = command else { continue };
+            match &*dispatch.kernel {
+                Kernel::StepReverse(_) | Kernel::PairReverse(_) => {
+                    assert!(dispatch.bindings.iter().any(|b| b.slot == Slot::Partials), "{case}: sums elsewhere");
+                    waiting += stages * u64::from(dispatch.steps());
+                    total += stages * u64::from(dispatch.steps());
+                }
+                Kernel::OuterProduct(_) => panic!("{case}: sums of scratch"),
+                Kernel::Accumulate => waiting = 0,
+                Kernel::Reduce => reduced = reduced.or(Some(dispatch.bindings[0].slot)),
+                _ => (),
+            }
+        }
+        assert_eq!(total, plan.shape.entries * stages * tiles, "{case}: evaluations pulled back");
+        let (source, left) = if total > SHORTEST { (Slot::Totals, 0) } else { (Slot::Partials, total) };
+        assert_eq!((reduced, waiting), (Some(source), left), "{case}: what is summed, what was left out");
     }
 
     #[test]
@@ -130,7 +158,8 @@ mod tests {
             let spec = Spec::gradient(field.clone(), method, grid, adjoint, AdjointOptions::default(), batch);
             // Every step a dispatch of its own, or two: 64 trajectories in a tile.
             let caps = Caps { scratch_bytes: 1, ..Caps::cpu("test") };
-            let plan = Plan::new(spec, &caps).expect("a small problem");
+            let plan = Plan::new(spec.clone(), &caps).expect("a small problem");
+            every_evaluation_reaches_the_gradient(&spec);
             let program = plan.reverse().expect("a program");
             let (mut waiting, mut accumulated, mut total) = (0, 0, 0);
             let mut reduced = None;

@@ -9,6 +9,7 @@ use super::caps::{Caps, DeviceKind};
 use super::estimate;
 use super::inside::{MAX_DIM, MAX_WIDTH};
 use super::kernel::{Lane, WeightFetch};
+use super::lane::Trips;
 use super::layout::FieldLayout;
 use super::shape::Spec;
 use super::tile;
@@ -16,7 +17,7 @@ use crate::error::{Error, Result};
 use crate::model::{Activation, Mlp};
 use crate::solver::Adjoint;
 
-/// How the work is laid on the device. All families compute the same sums in the same order.
+/// How the work is laid on the device. All families sum an evaluation of the field in the same order.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 #[non_exhaustive]
@@ -145,7 +146,7 @@ impl Arrangement {
     ///
     /// # Errors
     /// [`Error::Invalid`] or [`Error::LimitExceeded`] if what is given makes no sense, or not on this device.
-    pub(crate) fn new(spec: &Spec, layout: &FieldLayout, entries: u64, caps: &Caps) -> Result<Self> {
+    pub(crate) fn new(spec: &Spec, layout: &FieldLayout, caps: &Caps) -> Result<Self> {
         let given = spec.kernels.of_lanes();
         given.check(caps)?;
         let plain = given.plain(plain(&spec.field, caps));
@@ -160,19 +161,29 @@ impl Arrangement {
             });
         }
         let asked = |wanted: Option<u32>, one: u32| wanted.is_none_or(|w| w == one);
-        let pays = given.trajectories.is_some() || estimate::pairs_pay(spec, entries);
+        let pays = given.trajectories.is_some() || estimate::pairs_pay(spec);
         let paired = refusal.is_none() && pays && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
         let pairs = Lane { trajectories: EIGHT, fetch: WeightFetch::Pairs8, ..plain };
-        // The derivative along a probe is another column of each product.
-        let there = paired && !spec.terms().jacobian;
-        let back = paired && sums_inside(spec) && ends_plainly(&spec.field);
         let forward = if walks_alone(spec) { tiled(spec, caps, false)? } else { None };
         let reverse = if walks_alone(spec) && sums_inside(spec) { tiled(spec, caps, true)? } else { None };
-        Ok(Self {
-            forward: forward.unwrap_or(if there { pairs } else { plain }),
-            reverse: reverse.unwrap_or(if back { pairs } else { plain }),
-            other: plain,
-        })
+        let arranged = |paired: bool| {
+            // The derivative along a probe is another column of each product.
+            let there = paired && !spec.terms().jacobian;
+            let back = paired && sums_inside(spec) && ends_plainly(&spec.field);
+            Self {
+                forward: forward.unwrap_or(if there { pairs } else { plain }),
+                reverse: reverse.unwrap_or(if back { pairs } else { plain }),
+                other: plain,
+            }
+        };
+        // More trajectories of an invocation take more loop trips: very deep fields may have too many.
+        let fits = |arrangement: Self| {
+            let stages = u32::try_from(spec.method.tableau().stages()).unwrap_or(u32::MAX);
+            let trips = Trips::of(layout, spec, stages, arrangement);
+            trips.forward_step.max(trips.reverse_step) + trips.fixed <= caps.max_trips
+        };
+        let paired = paired && (given.trajectories.is_some() || fits(arranged(true)));
+        Ok(arranged(paired))
     }
 
     /// The largest group of trajectories that a workgroup of any kernel owns: the others divide it.

@@ -210,7 +210,7 @@ impl Survey<'_> {
         let (sizes, refused) = match Sizes::new(spec, self.track, self.caps) {
             Ok(sizes) => (sizes, None),
             Err(refused) => {
-                let endless = Caps { max_buffer: u64::MAX, ..self.caps.clone() };
+                let endless = Caps { max_buffer: u64::MAX, max_binding: u64::MAX, ..self.caps.clone() };
                 (Sizes::new(spec, self.track, &endless)?, Some(refused))
             }
         };
@@ -223,7 +223,10 @@ impl Survey<'_> {
             field_evaluations: evaluations(spec, &sizes.shape, self.track, fused),
             fits: refused.is_none() && spec.options.memory.is_none_or(|budget| bytes <= budget),
         };
-        let single = sizes.memory.bytes(Slot::Scratch) / sizes.shape.reverse_steps;
+        let single = match sizes.shape.inside {
+            Some(_) => sizes.memory.bytes(Slot::Partials),
+            None => sizes.memory.bytes(Slot::Scratch) / sizes.shape.reverse_steps,
+        };
         Ok((Measured { candidate, spec: spec.clone(), refused }, single))
     }
 

@@ -3,7 +3,7 @@
 use super::arrangement::{Arrangement, Family};
 use super::kernel::{Lane, Sums, Terms, WeightFetch};
 #[cfg(test)]
-use super::kernel::{PairKernel, StepKernel};
+use super::kernel::{PairKernel, Sources, StepKernel};
 use super::layout::{FieldLayout, Packed};
 use super::shape::Spec;
 use super::tile::TileShape;
@@ -39,7 +39,8 @@ impl Trips {
     /// Trips of the kernels of a pair; a step is an update.
     #[cfg(test)]
     pub(crate) fn pair(layout: &FieldLayout, kernel: &PairKernel) -> Self {
-        Counts::new(layout, &kernel.field, kernel.terms, kernel.stages.into(), kernel.lane).pair()
+        Counts::new(layout, &kernel.field, kernel.terms, kernel.stages.into(), kernel.lane)
+            .pair(kernel.sources == Sources::Walked)
     }
 
     /// Trips of the kernels of a problem.
@@ -47,7 +48,7 @@ impl Trips {
         let [there, back] = [arrangement.forward, arrangement.reverse].map(|lane| {
             let counts = Counts::new(layout, &spec.field, spec.terms(), u64::from(stages), lane);
             match spec.method.pair() {
-                Some(_) => counts.pair(),
+                Some(_) => counts.pair(true),
                 None => counts.single(spec.adjoint),
             }
         });
@@ -165,9 +166,9 @@ impl Counts {
         Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole + turn, fixed: 12 * whole }
     }
 
-    /// A method on a pair; a step is an update.
-    fn pair(&self) -> Trips {
-        let single = self.steps(None, self.stages);
+    /// A method on a pair, whose adjoint may walk back itself; a step is an update.
+    fn pair(&self, walked: bool) -> Trips {
+        let single = self.steps(None, if walked { self.stages } else { self.stages - 1 });
         let (whole, kick) = (self.whole, self.combine);
         // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
         let forward_step = single.forward_step + kick + 9 * whole;

@@ -19,46 +19,35 @@ const NO_BIAS: u32 = u32::MAX;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct Outer {
     pub workgroup: u32,
-    pub fetch: WeightFetch,
+    /// True if the lanes of a subgroup, which is the workgroup, share a rectangle.
+    pub together: bool,
 }
 
 impl From<Lane> for Outer {
     fn from(lane: Lane) -> Self {
-        Self { workgroup: lane.workgroup, fetch: lane.fetch }
+        Self { workgroup: lane.workgroup, together: lane.fetch != WeightFetch::Uniform }
     }
 }
 
 impl Outer {
     /// Places on the wide side of an invocation.
     pub(crate) fn lane_wide(self) -> usize {
-        match self.fetch {
-            WeightFetch::Uniform => 8,
-            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => 4,
-        }
+        if self.together { 4 } else { 8 }
     }
 
     /// Places on the wide side of a rectangle.
     pub(crate) fn wide(self) -> usize {
-        match self.fetch {
-            WeightFetch::Uniform => self.lane_wide(),
-            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => self.lane_wide() * OUTER_LANES,
-        }
+        if self.together { self.lane_wide() * OUTER_LANES } else { self.lane_wide() }
     }
 
     /// Places on the narrow side of a rectangle.
     pub(crate) fn narrow(self) -> usize {
-        match self.fetch {
-            WeightFetch::Uniform => 8,
-            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => 16,
-        }
+        if self.together { 16 } else { 8 }
     }
 
     /// Workgroups for so many rectangles.
     pub(crate) fn groups(self, rectangles: u64) -> u64 {
-        match self.fetch {
-            WeightFetch::Uniform => rectangles.div_ceil(self.workgroup.into()),
-            WeightFetch::Broadcast8 | WeightFetch::Pairs8 => rectangles,
-        }
+        if self.together { rectangles } else { rectangles.div_ceil(self.workgroup.into()) }
     }
 }
 
@@ -136,8 +125,8 @@ mod tests {
 
     #[test]
     fn rectangles_cover_every_parameter_once() {
-        let alone = Outer { workgroup: 64, fetch: WeightFetch::Uniform };
-        let together = Outer { workgroup: 8, fetch: WeightFetch::Broadcast8 };
+        let alone = Outer { workgroup: 64, together: false };
+        let together = Outer { workgroup: 8, together: true };
         for (dim, hidden, time) in [
             (2, vec![5, 9], false),
             (3, vec![], true),

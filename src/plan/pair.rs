@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::arrangement::KernelOptions;
 use super::buffers::Slot;
 use super::call::{BACKWARD, KEEP, StartCall, StepCall};
 use super::fold::fold;
@@ -26,6 +27,16 @@ impl Plan {
     pub(crate) fn fused_kernel(&self) -> Option<Kernel> {
         let exact = self.spec.adjoint == Some(Adjoint::Exact);
         exact.then(|| Kernel::PairReverse(PairKernel { sources: Sources::Walked, ..self.pair_kernel() }))
+    }
+
+    /// The arrangement of the way there, as options that make another plan choose it too.
+    pub(crate) fn arrangement(&self) -> KernelOptions {
+        let lane = self.shape.arrangement.forward;
+        KernelOptions {
+            family: Some(lane.family),
+            trajectories: Some(lane.trajectories),
+            workgroup: Some(lane.workgroup),
+        }
     }
 
     /// Moves the binary point of fixed point; programs made before are those of the old one.

@@ -195,7 +195,7 @@ impl Shape {
         check_spec(spec, caps)?;
         let field = &spec.field;
         let layout = FieldLayout::new(field);
-        let arrangement = Arrangement::new(spec, &layout, track.entries as u64, caps)?;
+        let arrangement = Arrangement::new(spec, &layout, caps)?;
         let inside = (arrangement.reverse.sums() == Sums::Inside).then(|| match arrangement.reverse.family {
             Family::Lane => SumRow::Units(InsideLayout::new(field)),
             Family::Tile => SumRow::Flat { parameters: field.parameter_count() as u64 },
@@ -240,22 +240,26 @@ impl Shape {
         let evaluation_rows = u64::from(stages * terms.evaluation_rows());
         let unit_bytes = layout.units as u64 * 4 * evaluation_rows;
         let scratch = caps.scratch_bytes.min(spec.scratch);
-        let fitting = (scratch / unit_bytes).max(group).max(STRIDE.into());
-        let fitting = match &inside {
+        let unit = u64::from(STRIDE).max(group);
+        let fitting = |bytes: u64| match &inside {
             // Rows of partials take its place.
-            Some(inside) => (scratch / inside.bytes()).max(1) * u64::from(arrangement.reverse.group_trajectories()),
-            None => fitting,
+            Some(inside) => bytes / inside.bytes() * u64::from(arrangement.reverse.group_trajectories()),
+            None => bytes / unit_bytes,
         };
-        let reverse_tile = stride.min(tile_limit).min(fitting.next_multiple_of(u64::from(STRIDE).max(group)));
+        let bound = (fitting(caps.max_binding) / unit * unit).max(unit);
+        let reverse_tile = stride.min(tile_limit).min(fitting(scratch).max(1).next_multiple_of(unit)).min(bound);
         let scratch_steps = match inside {
             Some(_) => caps.submit_flops / (4 * step_flops).saturating_mul(reverse_tile),
             None => (scratch / (unit_bytes * reverse_tile)).min(MAX_EVALUATIONS / u64::from(stages)),
         };
+        // A pair that walks back has room for the states of one dispatch.
+        let pair = spec.method.pair().is_some();
+        let walks_back = pair && spec.way_back().is_some_and(|adjoint| !adjoint.keeps_states());
         let reverse_steps = most_steps(trips.reverse_step)
             .min(scratch_steps)
+            .min(if walks_back { scratch / state_bytes } else { u64::MAX })
             .min(if keeping.revolve { 1 } else { WINDOW as u64 })
             .max(1);
-        let pair = spec.method.pair().is_some();
         // A save time between steps takes two evaluations at a time.
         let least = if spec.grid.is_dense() { 2 } else { 1 };
         let observations = spec.grid.observations() as u64;
@@ -365,5 +369,46 @@ impl Shape {
     /// Groups of four rows in one slice.
     pub(crate) fn slice_quads(&self) -> u32 {
         SLICE_ROWS / 4
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::model::{Activation, Mlp};
+    use crate::plan::{Caps, KernelOptions, Plan, Slot, Spec};
+    use crate::solver::{Adjoint, AdjointOptions, Method, TimeGrid};
+
+    fn spec(width: usize, steps: usize, batch: usize) -> Spec {
+        let field = Mlp::builder(2).hidden(&[width, width], Activation::Tanh).build().expect("a valid field");
+        let grid = TimeGrid::uniform(0.0, 1.0, steps).expect("a valid grid");
+        Spec::gradient(field, Method::Euler, grid, Adjoint::Backsolve, AdjointOptions::default(), batch)
+    }
+
+    /// Scratch and rows of partials may be as large as a binding: whole groups of trajectories must not make them larger.
+    #[test]
+    fn a_large_batch_fits_the_bindings() {
+        let caps = Caps::gpu("test");
+        assert_eq!(caps.scratch_bytes, caps.max_binding, "as much scratch as a binding holds");
+        for width in [16, 64, 150, 200, 256, 512] {
+            let plan = Plan::new(spec(width, 10, 1 << 20), &caps);
+            assert!(plan.is_ok(), "width {width}: {:?}", plan.err());
+        }
+    }
+
+    /// The kernels, and with them the bytes, do not depend on the number of steps.
+    #[test]
+    fn memory_is_flat_in_the_number_of_steps() {
+        let pairs = Caps { int64: true, subgroup: Some(8), ..Caps::cpu("test") };
+        for caps in [Caps::gpu("test"), Caps::cpu("test"), pairs] {
+            for trajectories in [None, Some(1), Some(4)] {
+                let bytes = |steps| {
+                    let kernels = KernelOptions { trajectories, ..KernelOptions::default() };
+                    let plan = Plan::new(Spec { kernels, ..spec(16, steps, 1000) }, &caps).expect("a small problem");
+                    (plan.memory.total_bytes(), plan.memory.bytes(Slot::Partials))
+                };
+                let least = bytes(1000);
+                assert!([10_000, 100_000].map(bytes).iter().all(|b| *b == least), "{trajectories:?}: {least:?} grows");
+            }
+        }
     }
 }

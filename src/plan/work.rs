@@ -2,6 +2,7 @@
 
 use bytemuck::Pod;
 
+use super::arrangement::Family;
 use super::call::{
     CertificateCall, CountCall, DriftCall, GatherCall, KEEP, LossCall, NO_SLOT, OptimizerCall, OuterCall, PAY,
     ReduceCall, SAVE, StartCall, StepCall, WeightCall,
@@ -195,9 +196,11 @@ impl Plan {
         }
     }
 
-    /// What a reverse kernel moves that adds to its partials with every evaluation.
+    /// What a reverse kernel moves that adds to its partials: lanes with every evaluation, tiles once a dispatch at least.
     fn added(&self, dispatch: &Dispatch, evaluations: u64) -> Work {
         let sums = 2 * self.shape.partial_columns() * u64::from(dispatch.groups[0]);
+        let tile = self.shape.arrangement.reverse.family == Family::Tile;
+        let evaluations = if tile { 1 } else { evaluations };
         Work { flops: 0, bytes: evaluations * sums * VALUE }
     }
 

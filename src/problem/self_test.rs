@@ -23,7 +23,7 @@ pub(crate) fn fuse_if_exact(gpu: &Gpu, plan: &mut Plan) -> Result<()> {
     let Some(kernel) = plan.fused_kernel().filter(|_| !plan.spec.options.separate) else { return Ok(()) };
     let found = match gpu.repeats(&kernel) {
         Some(found) => found,
-        None => match repeats(gpu, &plan.spec) {
+        None => match repeats(gpu, plan) {
             Ok(Some(found)) => {
                 tracing::debug!(found, "the fused kernel repeats the bits of the way there");
                 gpu.set_repeats(kernel, found);
@@ -45,15 +45,23 @@ pub(crate) fn may_fuse(gpu: &Gpu, spec: &Spec) -> bool {
 }
 
 /// Walks random trajectories through 64 steps of the problem's length, but no longer ones than 0.1, and back, with
-/// contractions whether the problem has them or not, and compares every word. `None` if no trajectory stays in range.
-fn repeats(gpu: &Gpu, spec: &Spec) -> Result<Option<bool>> {
+/// contractions whether the problem has them or not, and compares every word. `None` if no trajectory stays in range, or
+/// if the kernel cannot be had for this batch.
+fn repeats(gpu: &Gpu, plan: &Plan) -> Result<Option<bool>> {
+    let spec = &plan.spec;
     let (t0, t1) = (spec.grid.t0(), spec.grid.t1());
     let step = ((t1 - t0) / spec.grid.steps() as f64).clamp(-0.1, 0.1);
     let grid = TimeGrid::uniform(t0, t0 + step * STEPS as f64, STEPS)?;
     let options = AdjointOptions { log_words: Some(DEFAULT_LOG_WORDS), ..spec.options };
     let contraction = Contraction::new(STEPS, DEFAULT_LOG_WORDS);
-    let spec = Spec { grid, options, contraction, batch: BATCH, ..spec.clone() };
+    // The arrangement of the problem, whatever the plan would choose for this batch.
+    let kernels = plan.arrangement();
+    let spec = Spec { grid, options, contraction, batch: BATCH, kernels, ..spec.clone() };
+    let tested = plan;
     let mut plan = Plan::new(spec, gpu.caps())?;
+    if plan.fused_kernel() != tested.fused_kernel() {
+        return Ok(None);
+    }
     plan.set_fused(true);
     let mut arena = Arena::for_plan(gpu, &plan)?;
     arena.upload(Slot::Theta, Parameters::init(&plan.spec.field, Init::Torch, 0)?.as_slice())?;

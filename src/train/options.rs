@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Loss, RunningCost};
-use crate::plan::{Kernel, OptimizerCall};
+use crate::plan::{Kernel, KernelOptions, OptimizerCall};
 use crate::problem::check_loss;
 use crate::solver::{Adjoint, AdjointOptions, Method};
 
@@ -98,6 +98,8 @@ pub struct TrainOptions {
     pub learn_log_scale: bool,
     /// The running cost, added to the loss.
     pub running_cost: Option<RunningCost>,
+    /// What of the kernels' arrangement is not left to the plan.
+    pub kernels: KernelOptions,
 }
 
 impl Default for TrainOptions {
@@ -120,6 +122,7 @@ impl Default for TrainOptions {
             log_scale: Vec::new(),
             learn_log_scale: false,
             running_cost: None,
+            kernels: KernelOptions::default(),
         }
     }
 }

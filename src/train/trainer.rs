@@ -127,6 +127,7 @@ impl Trainer {
         let mut spec =
             Spec::gradient(field.clone(), options.method, grid, adjoint, options.adjoint_options, options.batch);
         spec.loss = options.loss;
+        spec.kernels = options.kernels;
         spec.weighted = data.has_missing();
         spec.cost = options.running_cost.clone().map(Arc::new);
         spec.wrt = Wrt { loss: options.learn_log_scale, ..Wrt::default() };

@@ -13,11 +13,14 @@ fn mistakes_are_told_in_one_sentence() {
     folder.file("typo.toml", &EULER.replace("euler", "eule"));
     folder.file("timeless.toml", "[field]\nstate = 2\nhidden = [5, 3]\n[solve]\nsteps = 4\n");
     folder.file("other.toml", &EULER.replace("[5, 3]", "[6, 3]"));
+    folder.file("three.toml", &format!("{EULER}\n[kernels]\ntrajectories = 3\n"));
+    folder.file("large.toml", &format!("{EULER}\n[kernels]\nworkgroup = 65536\n"));
+    folder.file("family.toml", &format!("{EULER}\n[kernels]\nfamily = \"tiles\"\n"));
     folder.file("text.npy", "no array");
     std::fs::create_dir(folder.path("results")).unwrap();
     let before = folder.entries();
     let gradient = |rest: &str| format!("{GRADIENT} {rest}");
-    let cases: [(String, &[&str]); 22] = [
+    let cases: [(String, &[&str]); 25] = [
         (String::new(), &["subcommand"]),
         ("slove".into(), &["slove", "solve"]),
         ("solve --config run.toml".into(), &["--weights", "--x0", "--out"]),
@@ -26,6 +29,9 @@ fn mistakes_are_told_in_one_sentence() {
         (SOLVE.replace("run.toml", "typo.toml"), &["typo.toml", "line 5", "eule", "rk4_38"]),
         (SOLVE.replace("run.toml", "timeless.toml"), &["solve.t1"]),
         (SOLVE.replace("run.toml", "other.toml"), &["net.0.weight", "[5, 2]", "2-6-3-2"]),
+        (SOLVE.replace("run.toml", "three.toml"), &["trajectories per invocation", "3", "1, 2, 4 or 8"]),
+        (SOLVE.replace("run.toml", "large.toml"), &["workgroup size", "65536 invocations", "at most"]),
+        (SOLVE.replace("run.toml", "family.toml"), &["family.toml", "tiles", "lane"]),
         (SOLVE.replace("w.safetensors", "none.safetensors"), &["cannot read none.safetensors"]),
         (SOLVE.replace("w.safetensors", "text.npy"), &["text.npy", "safetensors"]),
         (SOLVE.replace("x0.npy", "none.npy"), &["cannot read none.npy"]),

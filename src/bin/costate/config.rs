@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
 use costate::io::Scale;
-use costate::{Activation, Adjoint, Error, Init, Method, RECONSTRUCTION_TOLERANCE, Result};
+use costate::{Activation, Adjoint, Error, Init, KernelOptions, Method, RECONSTRUCTION_TOLERANCE, Result};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
@@ -37,6 +37,9 @@ pub(crate) struct Config {
     /// What `gradient` differentiates by.
     #[serde(default)]
     pub(crate) gradient: Gradient,
+    /// What of the kernels' arrangement is not left to the plan.
+    #[serde(default)]
+    pub(crate) kernels: KernelOptions,
     /// The data set; needed by `train` only.
     pub(crate) data: Option<Data>,
     /// The training; needed by `train` only.

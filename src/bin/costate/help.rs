@@ -149,6 +149,11 @@ Keys of a run description (paths are relative to its folder):
 [gradient]                   gradient only
   wrt                        a list of theta x0 t0 t1 saves targets loss ([\"theta\", \"x0\"])
 
+[kernels]                    what is not left to the plan
+  family                     lane or tile
+  trajectories               of an invocation (lane: 1, 2, 4 or 8) or a workgroup (tile)
+  workgroup                  invocations of a workgroup
+
 [data]                       train only
   file                       .csv: time, then one column per component; a column `series` tells
                              series apart; .npz: t [time] and x [series, time, dim]

@@ -106,9 +106,12 @@ pub(super) fn pair_kernels() -> Vec<PairKernel> {
     }
     let some: Vec<PairKernel> = kernels.iter().step_by(5).cloned().collect();
     kernels.extend(some.iter().flat_map(|pair| all_terms().map(|terms| PairKernel { terms, ..pair.clone() })));
-    for words in [Words::Float, Words::One, Words::Two] {
-        let (terms, sources, field) = (Terms::default(), Sources::Stored, field(2, &[5, 3], Activation::Tanh, true));
-        kernels.push(PairKernel { field, stages: 1, lane: PAIRS, words, sources, terms, drifts: false });
+    for (words, stages, sources) in [Words::Float, Words::One, Words::Two]
+        .into_iter()
+        .flat_map(|w| [1, 4].into_iter().flat_map(move |s| [Sources::Stored, Sources::Walked].map(|from| (w, s, from))))
+    {
+        let (terms, field) = (Terms::default(), field(2, &[5, 3], Activation::Tanh, true));
+        kernels.push(PairKernel { field, stages, lane: PAIRS, words, sources, terms, drifts: false });
     }
     kernels
 }

@@ -42,7 +42,8 @@ fn builder(config: &Config, wrt: Wrt) -> Result<NeuralOdeBuilder> {
         .reconstruction_tolerance(solve.reconstruction_tolerance)
         .drift_is_error(solve.on_drift == OnDrift::Error)
         .loss(config.loss.loss()?)
-        .gradients(wrt);
+        .gradients(wrt)
+        .kernels(config.kernels);
     Ok(match config.running_cost()? {
         Some(cost) => builder.running_cost(cost),
         None => builder,

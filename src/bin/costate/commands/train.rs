@@ -202,6 +202,7 @@ impl Run {
             log_scale: self.config.log_scale(),
             learn_log_scale: self.config.loss.learns_scale(),
             running_cost: self.config.running_cost()?,
+            kernels: self.config.kernels,
         })
     }
 
