@@ -1,5 +1,5 @@
 // Adds the partials of a block of dispatches to the totals, element by element, and starts the next block at zero.
-// The second level of the sums of outer_product.wgsl (src/plan/accumulate.rs); the order of all sums stays fixed.
+// The second level of the sums of dJ/dtheta (src/plan/accumulate.rs), whoever has made the first; their order stays fixed.
 
 struct CountCall {
     count: u32,

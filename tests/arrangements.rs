@@ -124,6 +124,7 @@ fn arrangements_that_make_no_sense_are_refused() {
             KernelOptions { workgroup: Some(2 * most), ..KernelOptions::default() },
             "use a workgroup size of at most",
         ),
+        (&narrow, KernelOptions { workgroup: Some(16), ..with(8) }, "use 8 with 8 trajectories"),
         (&wide, with(8), "at most 128 units"),
     ];
     for (mlp, kernels, expected) in cases {

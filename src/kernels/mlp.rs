@@ -207,7 +207,10 @@ impl<'a> MlpText<'a> {
         } else {
             self.line(2, &rows);
             self.line(3, &row);
-            let bias = packed.bias.map_or("0.0".to_owned(), |b| format!("weights[row + {b}u]"));
+            let bias = packed.bias.map_or("0.0".to_owned(), |b| match self.lane.fetch {
+                WeightFetch::Broadcast8 => format!("weights[row + {b}u]"),
+                _ => format!("weights[(row + {b}u) / 4u][{}]", b % 4),
+            });
             for r in 0..self.columns() {
                 self.line(
                     3,
@@ -261,12 +264,12 @@ impl<'a> MlpText<'a> {
         }
     }
 
-    /// Loads what the lanes share of a row.
+    /// Loads a row: each lane a part of it, or four values at a time.
     fn weights(&mut self, depth: usize, inputs: usize, bias: Option<usize>) {
-        if self.lane.fetch == WeightFetch::Broadcast8 {
-            for c in 0..bias.map_or(inputs, |b| b + 1).div_ceil(8) {
-                self.line(depth, &format!("let w{c} = weights[row + {}u + lane];", c * 8));
-            }
+        let together = self.lane.fetch == WeightFetch::Broadcast8;
+        for c in 0..bias.map_or(inputs, |b| b + 1).div_ceil(if together { 8 } else { 4 }) {
+            let place = if together { format!("row + {}u + lane", c * 8) } else { format!("row / 4u + {c}u") };
+            self.line(depth, &format!("let w{c} = weights[{place}];"));
         }
     }
 
@@ -275,7 +278,7 @@ impl<'a> MlpText<'a> {
         if self.lane.fetch == WeightFetch::Broadcast8 {
             return format!("subgroupBroadcast(w{}, {}u)", k / 8, k % 8);
         }
-        format!("weights[row + {k}u]")
+        format!("w{}[{}]", k / 4, k % 4)
     }
 
     fn start(&mut self, depth: usize, bias: Option<String>) {

@@ -90,7 +90,7 @@ impl<'a> StepText<'a> {
 
     /// The binding of the weights.
     fn weights(&mut self) {
-        if self.lane.family == Family::Tile {
+        if self.lane.family == Family::Tile || self.lane.fetch == WeightFetch::Uniform {
             self.files.push(binding(0, Access::Read, "weights", "vec4<f32>"));
         } else if self.lane.fetch == WeightFetch::Pairs8 {
             self.bindings[0] = Access::Uniform;

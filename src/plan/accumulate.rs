@@ -1,8 +1,8 @@
 //! Sums over the dispatches of a pass, in two levels.
 //!
-//! Each dispatch of the reverse pass adds its dJ/dθ to the partials. One f32 sum over n dispatches rounds n times, each time
-//! to half a unit of the whole sum; blocks of √n dispatches, added to totals block by block, round 2√n times (math.md §9.4:
-//! as good as Kahan's sum, which drivers optimise away).
+//! Each dispatch of the reverse pass adds its dJ/dθ to the partials, or each evaluation where the reverse kernel makes the
+//! sums. One f32 sum of n terms rounds n times, each time to half a unit of the whole sum; blocks of √n terms, added to
+//! totals block by block, round 2√n times (math.md §9.4: as good as Kahan's sum, which drivers optimise away).
 
 use super::buffers::Slot;
 use super::call::CountCall;

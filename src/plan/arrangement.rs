@@ -66,7 +66,8 @@ impl FromStr for Family {
 pub struct KernelOptions {
     /// The family.
     pub family: Option<Family>,
-    /// Trajectories of one invocation (lane family) or workgroup (tile family).
+    /// Trajectories of one invocation (lane family: 1, 2, 4, or 8 in kernels that keep activations to themselves; others have
+    /// the plan's number then) or workgroup (tile family).
     pub trajectories: Option<u32>,
     /// Invocations of one workgroup.
     pub workgroup: Option<u32>,
@@ -76,6 +77,8 @@ pub struct KernelOptions {
 const TILE_WIDTH: usize = 32;
 /// Trajectories of an invocation that loads weights in pairs.
 const EIGHT: u32 = 8;
+/// Its workgroup, which is a subgroup.
+const SUBGROUP: u32 = 8;
 /// Most trajectories of an invocation that does not.
 const MOST: u32 = 4;
 
@@ -90,6 +93,10 @@ impl KernelOptions {
             _ => {}
         }
         let Some(given) = self.workgroup else { return Ok(()) };
+        if self.trajectories == Some(EIGHT) && given != SUBGROUP {
+            let remedy = format!("use {SUBGROUP} with {EIGHT} trajectories per invocation, whose lanes share loads");
+            return refuse("workgroup size", given, remedy);
+        }
         if !given.is_power_of_two() {
             return refuse("workgroup size", given, format!("use a power of two up to {}", caps.max_workgroup));
         }
@@ -162,7 +169,7 @@ impl Arrangement {
         }
         let asked = |wanted: Option<u32>, one: u32| wanted.is_none_or(|w| w == one);
         let pays = given.trajectories.is_some() || estimate::pairs_pay(spec);
-        let paired = refusal.is_none() && pays && asked(given.trajectories, EIGHT) && asked(given.workgroup, 8);
+        let paired = refusal.is_none() && pays && asked(given.trajectories, EIGHT) && asked(given.workgroup, SUBGROUP);
         let pairs = Lane { trajectories: EIGHT, fetch: WeightFetch::Pairs8, ..plain };
         let forward = if walks_alone(spec) { tiled(spec, caps, false)? } else { None };
         let reverse = if walks_alone(spec) && sums_inside(spec) { tiled(spec, caps, true)? } else { None };

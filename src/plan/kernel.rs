@@ -8,7 +8,7 @@ use crate::solver::Adjoint;
 /// How a lane kernel gets a row of weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum WeightFetch {
-    /// Every lane loads the same value.
+    /// Every lane loads the same values, four at a time.
     Uniform,
     /// Lane `l` of 8 loads value `8 c + l`, the others get it by subgroup broadcast. On llvmpipe a load costs the same
     /// whether the lanes want one value or eight. A workgroup is one subgroup then, so that an invocation's index in the
