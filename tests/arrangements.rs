@@ -56,29 +56,25 @@ fn compare(mlp: &Mlp, (method, adjoint): (Method, Adjoint), kernels: KernelOptio
 
 #[test]
 fn every_number_of_trajectories_matches_the_twin() {
-    let ways = [
-        (Method::Euler, Adjoint::Stored),
-        (Method::Rk4, Adjoint::Backsolve),
-        (Method::Heun, Adjoint::Checkpointed),
-        (Method::BlanesMoan4, Adjoint::Stored),
-        (Method::ReversibleHeun, Adjoint::Reversible),
-        (Method::Strang, Adjoint::Exact),
-        (Method::mccallum_foster(Method::Midpoint, 0.9).expect("a valid method"), Adjoint::Reversible),
-    ];
-    let fields = [
-        field(2, &[9, 17], Activation::Tanh, true),
-        field(1, &[1], Activation::Sin, false),
-        field(3, &[5, 7, 6], Activation::Gelu, false),
-        field(8, &[20], Activation::Elu, true),
-    ];
-    for (i, mlp) in fields.iter().enumerate() {
-        // Compiling takes most of the time: each field with two of the ways, the small numbers with one field.
-        for way in [ways[i], ways[i + 3]] {
-            compare(mlp, way, with(8), 65);
-        }
+    let timed = field(2, &[9, 17], Activation::Tanh, true);
+    let least = field(1, &[1], Activation::Sin, false);
+    let deep = field(3, &[5, 7, 6], Activation::Gelu, false);
+    let broad = field(8, &[20], Activation::Elu, true);
+    let foster = Method::mccallum_foster(Method::Midpoint, 0.9).expect("a valid method");
+    // Compiling takes most of the time: every way back with one field, every field with at least one way.
+    for (mlp, way) in [
+        (&timed, (Method::Euler, Adjoint::Stored)),
+        (&least, (Method::Rk4, Adjoint::Backsolve)),
+        (&deep, (Method::Heun, Adjoint::Checkpointed)),
+        (&broad, (Method::BlanesMoan4, Adjoint::Stored)),
+        (&least, (Method::ReversibleHeun, Adjoint::Reversible)),
+        (&timed, (Method::Strang, Adjoint::Exact)),
+        (&least, (foster, Adjoint::Reversible)),
+    ] {
+        compare(mlp, way, with(8), 65);
     }
     for trajectories in [1, 2, 4] {
-        compare(&fields[0], ways[1], with(trajectories), 65);
+        compare(&least, (Method::Rk4, Adjoint::Backsolve), with(trajectories), 65);
     }
 }
 
@@ -138,12 +134,12 @@ fn arrangements_that_make_no_sense_are_refused() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 6, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 4, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
     #[test]
     fn random_shapes_match_the_twin(
         dim in 1_usize..=8,
-        hidden in proptest::collection::vec(1_usize..=40, 1..=3),
+        hidden in proptest::collection::vec(1_usize..=40, 1..=2),
         activation in prop::sample::select(Activation::ALL.to_vec()),
         time in any::<bool>(),
         way in prop::sample::select(vec![
