@@ -29,8 +29,8 @@ struct Shared {
     driver: String,
     checked: bool,
     pipelines: Mutex<HashMap<Kernel, Arc<Pipeline>>>,
-    /// Kernels that were tested whether they repeat another kernel's bits.
-    repeats: Mutex<HashMap<Kernel, bool>>,
+    /// Whether the second kernel repeats the bits of the first, where that was tested.
+    repeats: Mutex<HashMap<(Kernel, Kernel), bool>>,
     lost: Arc<OnceLock<String>>,
     uncaptured: Arc<Mutex<Option<String>>>,
 }
@@ -170,13 +170,13 @@ impl Gpu {
     }
 
     /// What a test has found about a kernel, if there was one.
-    pub(crate) fn repeats(&self, kernel: &Kernel) -> Option<bool> {
-        self.shared.repeats.lock().unwrap_or_else(PoisonError::into_inner).get(kernel).copied()
+    pub(crate) fn repeats(&self, kernels: &(Kernel, Kernel)) -> Option<bool> {
+        self.shared.repeats.lock().unwrap_or_else(PoisonError::into_inner).get(kernels).copied()
     }
 
     /// Keeps what a test has found about a kernel, for all users of the device.
-    pub(crate) fn set_repeats(&self, kernel: Kernel, found: bool) {
-        self.shared.repeats.lock().unwrap_or_else(PoisonError::into_inner).insert(kernel, found);
+    pub(crate) fn set_repeats(&self, kernels: (Kernel, Kernel), found: bool) {
+        self.shared.repeats.lock().unwrap_or_else(PoisonError::into_inner).insert(kernels, found);
     }
 
     /// Waits for everything submitted so far, or for one submission.

@@ -14,7 +14,7 @@
 use std::fmt::Write as _;
 
 use crate::model::{Activation, Mlp};
-use crate::plan::{FieldLayout, InsideLayout, LOAD, Lane, LayerLayout, Packed, SumRows, slope_follows};
+use crate::plan::{FieldLayout, InsideLayout, LOAD, Lane, LayerLayout, Packed, SumRows};
 
 /// Generates the field's functions.
 pub(super) struct PairedText<'a> {
@@ -59,7 +59,7 @@ impl<'a> PairedText<'a> {
         for l in 0..kept {
             let LayerLayout { forward, activation, .. } = self.layout.layers[l];
             self.arrays(&format!("hidden{l}"), forward.rows);
-            if all && !slope_follows(activation) {
+            if all && !activation.slope_follows() {
                 self.arrays(&format!("slope{l}"), forward.rows);
             }
         }
@@ -135,7 +135,7 @@ impl<'a> PairedText<'a> {
             self.activations(l);
             self.finite(3, "a");
             self.keep_pairs(3, &format!("hidden{l}"), "a");
-            if !slope_follows(activation) {
+            if !activation.slope_follows() {
                 self.slopes(activation, "s", "a");
                 self.keep_pairs(3, &format!("slope{l}"), "m");
             }
@@ -197,7 +197,7 @@ impl<'a> PairedText<'a> {
         }
         self.accumulate(3, above.inputs, "f");
         self.named_at(3, &format!("hidden{l}"), "a", "j");
-        if slope_follows(layer.activation) {
+        if layer.activation.slope_follows() {
             self.slopes(layer.activation, "a", "a");
         } else {
             self.named_at(3, &format!("slope{l}"), "m", "j");

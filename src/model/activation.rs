@@ -53,6 +53,11 @@ impl Activation {
             Self::Sin => "sin",
         }
     }
+
+    /// True if the slope at a point can be told from the value there.
+    pub(crate) const fn slope_follows(self) -> bool {
+        matches!(self, Self::Identity | Self::Tanh | Self::Relu | Self::Elu)
+    }
 }
 
 impl fmt::Display for Activation {

@@ -131,6 +131,12 @@ impl KernelOptions {
     }
 }
 
+impl From<Lane> for KernelOptions {
+    fn from(lane: Lane) -> Self {
+        Self { family: Some(lane.family), trajectories: Some(lane.trajectories), workgroup: Some(lane.workgroup) }
+    }
+}
+
 /// The arrangements of the kernels of a pass.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Arrangement {
@@ -268,4 +274,51 @@ fn sums_inside(spec: &Spec) -> bool {
 /// True if the outputs are sums.
 fn ends_plainly(field: &Mlp) -> bool {
     field.layers().iter().next_back().is_some_and(|output| output.activation == Activation::Identity)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::plan::Plan;
+    use crate::solver::{AdjointOptions, Method, TimeGrid};
+
+    fn spec(hidden: &[usize], dim: usize, way: (Method, Adjoint), batch: usize) -> Spec {
+        let field = Mlp::builder(dim).hidden(hidden, Activation::Tanh).build().expect("a valid field");
+        let grid = TimeGrid::uniform(0.0, 1.0, 10).expect("a valid grid");
+        Spec::gradient(field, way.0, grid, way.1, AdjointOptions::default(), batch)
+    }
+
+    fn pairs() -> Caps {
+        Caps { int64: true, subgroup: Some(8), ..Caps::cpu("test") }
+    }
+
+    /// The self-test of exact gradients asks for the kernels of a problem at a batch of its own.
+    #[test]
+    fn a_named_arrangement_is_that_of_any_batch() {
+        let mut seen = Vec::new();
+        for batch in [1, 128, 65_536] {
+            let spec = spec(&[16, 16], 2, (Method::Strang, Adjoint::Exact), batch);
+            let plan = Plan::new(spec.clone(), &pairs()).expect("a small problem");
+            let named = Spec { kernels: plan.arrangement(), batch: 128, ..spec };
+            let again = Plan::new(named, &pairs()).expect("a small problem");
+            assert!(plan.fused_kernels().is_some() && plan.fused_kernels() == again.fused_kernels(), "batch {batch}");
+            seen.push(plan.arrangement());
+        }
+        assert_ne!(seen[0], seen[2], "the plan chooses by the batch");
+    }
+
+    /// Where the loop trips of a step with twice as many trajectories are too many, the plan does without.
+    #[test]
+    fn fields_keep_within_the_loop_trips() {
+        let plan = |trajectories, max_trips| {
+            let spec = spec(&[5, 5], 8, (Method::Dopri5, Adjoint::Backsolve), 1 << 20);
+            let kernels = KernelOptions { trajectories, ..KernelOptions::default() };
+            let plan = Plan::new(Spec { kernels, ..spec }, &Caps { max_trips, ..pairs() });
+            plan.ok().map(|plan| plan.shape.arrangement.reverse.trajectories)
+        };
+        assert_eq!(plan(None, 50_000), Some(EIGHT), "with trips enough");
+        let least = (0..50_000).step_by(100).find(|&trips| plan(Some(MOST), trips).is_some()).expect("some are enough");
+        assert_eq!(plan(Some(EIGHT), least), None, "eight fit too: the test is about nothing");
+        assert_eq!(plan(None, least), Some(MOST), "the plan does without");
+    }
 }

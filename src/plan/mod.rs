@@ -56,7 +56,7 @@ pub(crate) use schedule::schedule_bytes;
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
 pub(crate) use shape::{Arithmetic, Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
-pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows, slope_follows};
+pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows};
 #[cfg(test)]
 pub(crate) use track::Track;
 pub(crate) use track::step_of;

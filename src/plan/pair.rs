@@ -23,20 +23,17 @@ impl Plan {
         self.spec.adjoint.is_some_and(|a| !a.keeps_states())
     }
 
-    /// The kernel that would walk back and pull the adjoint back in one, if the states are to come back bit for bit.
-    pub(crate) fn fused_kernel(&self) -> Option<Kernel> {
+    /// The kernel of the way there, and the one that would walk back and pull the adjoint back in one, if the states are to
+    /// come back bit for bit: the second must repeat the bits of the first.
+    pub(crate) fn fused_kernels(&self) -> Option<(Kernel, Kernel)> {
+        let pull = PairKernel { sources: Sources::Walked, ..self.pair_kernel() };
         let exact = self.spec.adjoint == Some(Adjoint::Exact);
-        exact.then(|| Kernel::PairReverse(PairKernel { sources: Sources::Walked, ..self.pair_kernel() }))
+        exact.then(|| (Kernel::PairWalk(self.walk_kernel()), Kernel::PairReverse(pull)))
     }
 
     /// The arrangement of the way there, as options that make another plan choose it too.
     pub(crate) fn arrangement(&self) -> KernelOptions {
-        let lane = self.shape.arrangement.forward;
-        KernelOptions {
-            family: Some(lane.family),
-            trajectories: Some(lane.trajectories),
-            workgroup: Some(lane.workgroup),
-        }
+        self.shape.arrangement.forward.into()
     }
 
     /// Moves the binary point of fixed point; programs made before are those of the old one.

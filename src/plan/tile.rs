@@ -107,7 +107,7 @@ impl TileShape {
             places.push(used);
             used += rows(field.dim());
             for layer in &layers[..hidden] {
-                let keeps = !slope_follows(layer.activation);
+                let keeps = !layer.activation.slope_follows();
                 slopes.push(keeps.then_some(used));
                 used += if keeps { rows(layer.n_out) } else { 0 };
             }
@@ -209,11 +209,6 @@ fn full(values: usize) -> u64 {
 
 fn looped(count: usize, body: u64) -> u64 {
     count as u64 * (body + 1) + 1
-}
-
-/// True if the slope at a point can be told from the activation there.
-pub(crate) fn slope_follows(activation: Activation) -> bool {
-    matches!(activation, Activation::Identity | Activation::Tanh | Activation::Relu | Activation::Elu)
 }
 
 /// The largest tile that workgroup memory holds.

@@ -68,12 +68,7 @@ pub(crate) fn kernel_candidates(spec: &Spec, caps: &Caps) -> Result<Vec<KernelOp
 pub(crate) fn kernels_of(spec: Spec, caps: &Caps) -> Result<KernelOptions> {
     let pulls = spec.adjoint.is_some();
     let arrangement = Plan::new(spec, caps)?.shape.arrangement;
-    let lane = if pulls { arrangement.reverse } else { arrangement.forward };
-    Ok(KernelOptions {
-        family: Some(lane.family),
-        trajectories: Some(lane.trajectories),
-        workgroup: Some(lane.workgroup),
-    })
+    Ok(if pulls { arrangement.reverse } else { arrangement.forward }.into())
 }
 
 #[cfg(test)]

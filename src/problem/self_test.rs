@@ -1,7 +1,7 @@
 //! Does the kernel that walks back and pulls the adjoint back in one repeat the bits of the way there?
 //!
 //! WGSL lets a driver round differently in two pipelines, so that only a test can tell (math.md section 4.6). Found once
-//! for each kernel and device.
+//! for each such pair of kernels and device.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -20,13 +20,13 @@ const BATCH: usize = 128;
 
 /// Lets the plan use the fused kernel if it repeats the bits, after a test if there was none before.
 pub(crate) fn fuse_if_exact(gpu: &Gpu, plan: &mut Plan) -> Result<()> {
-    let Some(kernel) = plan.fused_kernel().filter(|_| !plan.spec.options.separate) else { return Ok(()) };
-    let found = match gpu.repeats(&kernel) {
+    let Some(kernels) = plan.fused_kernels().filter(|_| !plan.spec.options.separate) else { return Ok(()) };
+    let found = match gpu.repeats(&kernels) {
         Some(found) => found,
         None => match repeats(gpu, plan) {
             Ok(Some(found)) => {
                 tracing::debug!(found, "the fused kernel repeats the bits of the way there");
-                gpu.set_repeats(kernel, found);
+                gpu.set_repeats(kernels, found);
                 found
             }
             // What could not be tested is not relied on.
@@ -40,8 +40,8 @@ pub(crate) fn fuse_if_exact(gpu: &Gpu, plan: &mut Plan) -> Result<()> {
 
 /// True unless the plan of an exact gradient is told or known to walk back in a kernel of its own. Tests nothing.
 pub(crate) fn may_fuse(gpu: &Gpu, spec: &Spec) -> bool {
-    let kernel = Plan::new(spec.clone(), gpu.caps()).ok().and_then(|plan| plan.fused_kernel());
-    !spec.options.separate && kernel.and_then(|kernel| gpu.repeats(&kernel)) != Some(false)
+    let kernels = Plan::new(spec.clone(), gpu.caps()).ok().and_then(|plan| plan.fused_kernels());
+    !spec.options.separate && kernels.and_then(|kernels| gpu.repeats(&kernels)) != Some(false)
 }
 
 /// Walks random trajectories through 64 steps of the problem's length, but no longer ones than 0.1, and back, with
@@ -59,7 +59,7 @@ fn repeats(gpu: &Gpu, plan: &Plan) -> Result<Option<bool>> {
     let spec = Spec { grid, options, contraction, batch: BATCH, kernels, ..spec.clone() };
     let tested = plan;
     let mut plan = Plan::new(spec, gpu.caps())?;
-    if plan.fused_kernel() != tested.fused_kernel() {
+    if plan.fused_kernels() != tested.fused_kernels() {
         return Ok(None);
     }
     plan.set_fused(true);

@@ -267,9 +267,9 @@ impl Session {
     ///
     /// True if the run is to be done again.
     fn unfuse(&mut self) -> Result<bool> {
-        let Some(kernel) = self.plan.fused_kernel().filter(|_| self.plan.is_fused()) else { return Ok(false) };
+        let Some(kernels) = self.plan.fused_kernels().filter(|_| self.plan.is_fused()) else { return Ok(false) };
         tracing::warn!("the fused kernel does not repeat the bits of the way there: walking back in its own kernel");
-        self.gpu.set_repeats(kernel, false);
+        self.gpu.set_repeats(kernels, false);
         self.plan.set_fused(false);
         self.programs = Programs::new(&self.plan)?;
         Ok(true)

@@ -349,8 +349,8 @@ impl Trainer {
     /// From now on the walk back has its own kernel. No update was made of an iteration whose words did not come back.
     fn unfuse(&mut self) -> Result<()> {
         tracing::warn!("the fused kernel does not repeat the bits of the way there: walking back in its own kernel");
-        if let Some(kernel) = self.plan.pass.fused_kernel() {
-            self.gpu.set_repeats(kernel, false);
+        if let Some(kernels) = self.plan.pass.fused_kernels() {
+            self.gpu.set_repeats(kernels, false);
         }
         self.unfused = self.iteration;
         self.plan.replan(|pass| pass.set_fused(false))
