@@ -256,14 +256,16 @@ fn seen(dispatch: &Dispatch, kernel: &LossKernel, each: u64) -> u64 {
 mod tests {
     use super::*;
     use crate::model::{Activation, Mlp};
-    use crate::plan::{Caps, Observe, Slot, Spec};
+    use crate::plan::{Caps, KernelOptions, Observe, Slot, Spec};
     use crate::solver::{AdjointOptions, Method, TimeGrid};
 
     fn plan(method: Method, adjoint: Adjoint, steps: usize, batch: usize, caps: &Caps) -> Plan {
         let field = Mlp::builder(2).hidden(&[5, 7], Activation::Tanh).build().expect("a valid field");
         let grid = TimeGrid::uniform(0.0, 1.0, steps).expect("a valid grid");
+        // Where there are kernels that make the sums themselves, they are meant.
+        let kernels = KernelOptions { trajectories: caps.int64.then_some(8), ..KernelOptions::default() };
         let spec = Spec::gradient(field, method, grid, adjoint, AdjointOptions::default(), batch);
-        Plan::new(spec, caps).expect("a small problem")
+        Plan::new(Spec { kernels, ..spec }, caps).expect("a small problem")
     }
 
     #[test]
