@@ -7,7 +7,8 @@
 // In: weights, schedule, cotangents of the observations; in/out: adjoint [2 dim, stride],
 // status. Where the sources come from is up to source_stored.wgsl (pair_walk has left them) or source_walked.wgsl (this
 // kernel walks back itself, with the increments that it evaluates anyway). Companions: common, schedule, entry_update,
-// status, stages, step_call, pull_back, pull_scratch or pull_inside, charge_*, clock_*, source_*, and what those name.
+// status, stages, step_call, pull_back, pull_scratch or pull_inside, pair_early or pair_late, charge_*, clock_*, source_*, and
+// what those name.
 // Mirror: pair_walk.wgsl. Twin:
 // src/reference/pair.rs.
 
@@ -60,8 +61,7 @@ fn pull_increment(entry: Entry, n: u32, in_tile: u32) {
         stage_argument(i, entry.h);
         record_stage(i, n, in_tile, entry.t + schedule.nodes[i].c * entry.h);
     }
-    take_back(entry);
-    drift_ahead(entry, n);
+    before_pull(entry, n);
     pull_stages(n, in_tile, entry.t, entry.h, paid_length(entry));
 }
 

@@ -1,7 +1,11 @@
 // Pulling back with the sums of dJ/dtheta inside the kernel: activations never leave it. What a stage's argument is made of
 // is evaluated first; the evaluation of a stage is repeated with its cotangent at hand.
-// Companions: pull_back.wgsl, generated mlp_eval and mlp_pull, and begin_sums and end_sums of the kernel family.
+// Companions: pull_back.wgsl, reuse_*, pair_early or pair_late, generated mlp_eval and mlp_pull, and begin_sums and end_sums
+// of the kernel family.
 // Mirror: pull_scratch.wgsl.
+
+// Stages that are evaluated before pulling back: what the arguments of the others are made of.
+const RECORDED: u32 = STAGES - 1u;
 
 /// Evaluates a stage that later ones need.
 fn record_stage(i: u32, n: u32, in_tile: u32, t: f32) {
@@ -16,6 +20,7 @@ fn pull_stages(n: u32, in_tile: u32, t: f32, h: f32, paid: f32) {
         stage_cotangent(i, h);
         stage_argument(i, h);
         mlp_pull(t + schedule.nodes[i].c * h);
+        use_value(i);
         keep_stage(i);
     }
 }

@@ -10,3 +10,5 @@ fn recover(n: u32) {
         x[q] = select(0.0, stored[base + element(q)], alive[q % TRAJECTORIES]);
     }
 }
+
+fn reconstructed(h: f32) {}

@@ -5,7 +5,7 @@
 // In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state,
 // status. Trajectories that are padding or not finite add nothing to dJ/dtheta.
 // Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, single_back, pull_back,
-// pull_scratch or pull_inside, charge_*, clock_*, recover_*, and the field's functions that those name.
+// pull_scratch or pull_inside, reuse_*, charge_*, clock_*, recover_*, and the field's functions that those name.
 // Twin: src/reference/solve.rs.
 
 /// Adds the cotangent of an observation.
@@ -30,24 +30,31 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     enter(local, in_tile);
     begin_sums(group.x);
     start_clock();
+    // Stages of the reconstruction that need no evaluation.
+    var known = 0u;
     for (var back = 0u; back < call.steps; back++) {
         let n = call.steps - 1u - back;
         let step = schedule.entries[call.first_step + n];
         pass_knot(step.slot);
         receive(step.slot);
         recover(n);
-        for (var p = 0u; p < (PHASES - 1u) * STAGES + RECORDED; p++) {
+        begin_reuse();
+        for (var p = known; p < (PHASES - 1u) * STAGES + RECORDED; p++) {
             // Reconstruction first, if there is such a phase, then the stages of the step itself.
             let recording = p + STAGES >= PHASES * STAGES;
             let i = p % STAGES;
+            if (p == STAGES) {
+                reconstructed(step.h);
+            }
             let h = select(-step.h, step.h, recording);
             stage_argument(i, h);
             record_stage(i, n, in_tile, select(step.end, step.start, recording) + schedule.nodes[i].c * h);
-            if (!recording && i + 1u == STAGES) {
-                advance(h);
-            }
+        }
+        if (RECORDED == 0u) {
+            reconstructed(step.h);
         }
         pull_stages(n, in_tile, step.start, step.h, step.h);
+        known = KNOWN;
         turn_clock(call.first_step + n, 1.0);
         for (var q = 0u; q < COMPONENTS; q++) {
             // Summed apart: the increments are small, and each addition to a rounds to a unit of a.

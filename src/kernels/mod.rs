@@ -165,9 +165,11 @@ fn step_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     use Access::{Read, ReadWrite};
     let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
     text.bindings.extend([ReadWrite, ReadWrite, Read, ReadWrite, ReadWrite]);
+    text.values = step.adjoint == Some(Adjoint::Backsolve) && step.lane.hands_out_values();
     text.body(Part::Reverse);
     text.push(&[shader!("single_back"), shader!("pull_back")]);
     text.sums(6);
+    text.push(&[if text.values { shader!("reuse_step") } else { shader!("reuse_nothing") }]);
     if step.adjoint == Some(Adjoint::Stored) {
         text.bindings.push(Read);
         text.push(&[shader!("recover_stored")]);
@@ -233,12 +235,10 @@ fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     use Access::{Read, ReadWrite};
     let mut text = StepText::pair(pair);
     text.bindings.extend([ReadWrite, Read, ReadWrite, ReadWrite]);
+    text.values = pair.sources == Sources::Walked && pair.lane.hands_out_values();
     text.body(Part::Reverse);
     text.push(&[shader!("pull_back"), shader!("pair_reverse"), text.clock()]);
-    if pair.sources == Sources::Walked {
-        // The increment is needed to take the target back.
-        text.recorded = pair.stages;
-    }
+    text.push(&[if text.values { shader!("pair_late") } else { shader!("pair_early") }]);
     text.sums(5);
     text.push(&[if pair.drifts && pair.terms.clock { shader!("drift") } else { shader!("drift_none") }]);
     match pair.sources {

@@ -40,14 +40,14 @@ impl<'a> PairedText<'a> {
         self.text
     }
 
-    /// `mlp_eval` and `mlp_pull`, with the sums.
-    pub(super) fn reverse(mut self) -> String {
+    /// `mlp_eval` and `mlp_pull`, with the sums; `mlp_pull` leaves the field's value in `found`, if there is such a variable.
+    pub(super) fn reverse(mut self, found: bool) -> String {
         self.privates(true);
         let words = self.sums.words;
         self.line(0, &format!("const SUM_WORDS: u32 = {words}u;"));
         self.text.push_str(shader!("sums_inside"));
         self.eval();
-        self.pull();
+        self.pull(found);
         self.text
     }
 
@@ -79,13 +79,7 @@ impl<'a> PairedText<'a> {
         let (hidden, layout) = (self.hidden(), self.layout);
         self.line(0, "\nfn mlp_eval(t: f32) {");
         let last = &layout.layers[hidden];
-        for o in 0..self.dim {
-            let place = last.forward.offset + o * last.forward.stride + last.forward.bias.unwrap_or(0);
-            self.line(1, &format!("let bias{o} = {};", uniform(place)));
-            for r in 0..self.r {
-                self.line(1, &format!("var d{o}_{r} = bias{o};"));
-            }
-        }
+        self.outputs();
         for l in 0..hidden {
             let keeps = l + 1 < hidden;
             self.line(1, "{");
@@ -99,8 +93,7 @@ impl<'a> PairedText<'a> {
                 for o in 0..self.dim {
                     let weight = weight("v", o);
                     self.line(3, &format!("let v{o} = {weight};"));
-                    let lines: Vec<String> = (0..self.r).map(|r| format!("d{o}_{r} += v{o} * a{r};")).collect();
-                    self.line(3, &lines.join(" "));
+                    self.add_output(o);
                 }
             }
             self.line(2, "}");
@@ -115,7 +108,25 @@ impl<'a> PairedText<'a> {
         self.line(0, "}");
     }
 
-    fn pull(&mut self) {
+    /// Sums of the outputs, `d{o}_{r}`: the biases first.
+    fn outputs(&mut self) {
+        let forward = self.layout.layers[self.hidden()].forward;
+        for o in 0..self.dim {
+            let place = forward.offset + o * forward.stride + forward.bias.unwrap_or(0);
+            self.line(1, &format!("let bias{o} = {};", uniform(place)));
+            for r in 0..self.r {
+                self.line(1, &format!("var d{o}_{r} = bias{o};"));
+            }
+        }
+    }
+
+    /// Adds what the unit at hand leads on to output o.
+    fn add_output(&mut self, o: usize) {
+        let lines: Vec<String> = (0..self.r).map(|r| format!("d{o}_{r} += v{o} * a{r};")).collect();
+        self.line(3, &lines.join(" "));
+    }
+
+    fn pull(&mut self, found: bool) {
         let (hidden, layout) = (self.hidden(), self.layout);
         self.line(0, "\nfn mlp_pull(t: f32) {");
         for r in 0..self.r {
@@ -126,6 +137,9 @@ impl<'a> PairedText<'a> {
                 self.line(1, &format!("var y{o}_{r} = 0.0;"));
             }
             self.line(1, &format!("var worst{r} = 0u;"));
+        }
+        if found {
+            self.outputs();
         }
         for l in 0..hidden - 1 {
             let LayerLayout { forward, activation, .. } = layout.layers[l];
@@ -145,13 +159,16 @@ impl<'a> PairedText<'a> {
         let biases = self.sums.rows[hidden];
         let values: Vec<String> = (0..self.dim).map(|o| self.over_trajectories(|r| format!("p{o}_{r}"))).collect();
         self.sum(1, "0u", biases, &values);
-        self.pull_last(hidden - 1);
+        self.pull_last(hidden - 1, found);
         for l in (0..hidden - 1).rev() {
             self.pull_layer(l);
         }
         for r in 0..self.r {
             for i in 0..self.dim {
                 self.line(1, &format!("value[{}u] = y{i}_{r};", i * self.r + r));
+                if found {
+                    self.line(1, &format!("found[{}u] = d{i}_{r};", i * self.r + r));
+                }
             }
             self.line(1, &format!("bad[{r}] = bad[{r}] || worst{r} == EXPONENT;"));
         }
@@ -159,7 +176,7 @@ impl<'a> PairedText<'a> {
     }
 
     /// The last hidden layer: evaluated, and pulled back through the layer of the outputs at once.
-    fn pull_last(&mut self, l: usize) {
+    fn pull_last(&mut self, l: usize, found: bool) {
         let layout = self.layout;
         let (layer, output) = (&layout.layers[l], &layout.layers[l + 1]);
         self.line(1, "{");
@@ -172,6 +189,9 @@ impl<'a> PairedText<'a> {
         for o in 0..self.dim {
             let weight = weight("v", o);
             self.line(3, &format!("let v{o} = {weight};"));
+            if found {
+                self.add_output(o);
+            }
         }
         for r in 0..self.r {
             let terms: Vec<String> = (0..self.dim).map(|o| format!("v{o} * p{o}_{r}")).collect();
@@ -265,6 +285,9 @@ impl<'a> PairedText<'a> {
     }
 
     /// Names the first values of an array of pairs: `{name}{k}_{r}`.
+    ///
+    /// The lower halves are shifted by an opaque zero: LLVM would turn the conversion of a loaded word to 32 bits into a
+    /// scalar load for each lane, and straight text of this size is as slow as the cache that its instructions come from.
     fn named(&mut self, depth: usize, array: &str, name: &str, count: usize) {
         for k in 0..count {
             for p in 0..self.r / 2 {
@@ -272,7 +295,7 @@ impl<'a> PairedText<'a> {
                 let pair = format!("let {name}{k}p{p} = {array}_{p}[{k}u];");
                 self.line(
                     depth,
-                    &format!("{pair} let {name}{k}_{a} = low({name}{k}p{p}); let {name}{k}_{b} = high({name}{k}p{p});"),
+                    &format!("{pair} let {name}{k}_{a} = low({name}{k}p{p} >> call.idle); let {name}{k}_{b} = high({name}{k}p{p});"),
                 );
             }
         }

@@ -19,8 +19,8 @@ pub(super) struct StepText<'a> {
     /// What the field's body does beside its work.
     pub(super) extras: Extras,
     pub(super) bindings: Vec<Access>,
-    /// Stages that are evaluated before pulling back, where the sums are made inside: nothing asks for the last value.
-    pub(super) recorded: u32,
+    /// Whether pulling back through a stage hands out its value.
+    pub(super) values: bool,
 }
 
 /// The functions of the field that a kernel has.
@@ -66,7 +66,7 @@ impl<'a> StepText<'a> {
             files: vec![header],
             extras,
             bindings: vec![Access::Read, Access::Uniform],
-            recorded: stages - 1,
+            values: false,
         };
         text.weights();
         text.push(&[shader!("common"), shader!("activation"), shader!("schedule"), entry, shader!("status")]);
@@ -112,8 +112,6 @@ impl<'a> StepText<'a> {
             Sums::Inside => {
                 let of = if self.lane.family == Family::Tile { "f32" } else { "u64" };
                 self.files.push(binding(number, Access::ReadWrite, "sums", of));
-                let recorded = self.recorded;
-                self.files.push(format!("const RECORDED: u32 = {recorded}u;\n"));
                 self.push(&[shader!("pull_inside")]);
             }
         }
@@ -134,7 +132,7 @@ impl<'a> StepText<'a> {
             let text = PairedText::new(&self.layout, self.field, self.lane);
             self.files.push(match part {
                 Part::Forward => text.forward(),
-                Part::Reverse | Part::Whole => text.reverse(),
+                Part::Reverse | Part::Whole => text.reverse(self.values),
             });
             return;
         }

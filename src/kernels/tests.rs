@@ -266,7 +266,7 @@ fn the_plan_counts_every_loop_trip() {
 
 fn check_trips(kernel: &Kernel, per_step: u64, planned_fixed: u64) {
     let text = trips::Trips::new(&source(kernel).text);
-    let run = |steps| text.count(kernel.name(), &[("call.steps", steps), ("call.idle", 0)]);
+    let run = |steps| text.count(kernel.name(), &[("call.steps", steps), ("call.idle", 0), ("known", 0)]);
     let step = run(2) - run(1);
     let fixed = run(1) - step;
     assert!(step <= per_step, "{}: a step takes {step} trips, the plan says {per_step}", case(kernel));

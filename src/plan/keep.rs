@@ -2,6 +2,7 @@
 
 use serde::Serialize;
 
+use super::passes::reverse_dispatches;
 use super::replay::leaves_walked;
 use super::revolve;
 use super::shape::{Shape, Spec};
@@ -79,12 +80,14 @@ pub(super) fn evaluations(spec: &Spec, shape: &Shape, track: &Track, fused: bool
         Some(_) => 2 * entries,
     };
     // Where the sums are made inside, what an argument is made of is evaluated before the stage itself.
-    let before = match (&shape.inside, spec.way_back()) {
-        (None, _) => 0,
-        (Some(_), Some(Adjoint::Exact | Adjoint::Reversible)) if fused => stages,
-        (Some(_), _) => stages - 1,
+    let before = if shape.inside.is_some() { stages - 1 } else { 0 };
+    // A reconstruction's first stage is known from the step done before, except at the start of a dispatch.
+    let hands_out = shape.inside.is_some() && shape.arrangement.reverse.hands_out_values();
+    let known = match spec.way_back() {
+        Some(Adjoint::Backsolve) if hands_out => entries - reverse_dispatches(track, shape),
+        _ => 0,
     };
-    let reverse = back.saturating_mul(stages).saturating_add(entries * before);
+    let reverse = back.saturating_mul(stages).saturating_add(entries * before) - known;
     FieldEvaluations { forward: entries * stages, reverse }
 }
 

@@ -57,6 +57,11 @@ impl Lane {
         }
     }
 
+    /// True if pulling back through a stage hands out the stage's value too.
+    pub(crate) fn hands_out_values(self) -> bool {
+        self.fetch == WeightFetch::Pairs8
+    }
+
     /// Where a reverse kernel makes its sums.
     pub(crate) fn sums(self) -> Sums {
         match (self.family, self.fetch) {

@@ -135,11 +135,6 @@ impl Counts {
 
     /// A Runge–Kutta method.
     fn single(&self, adjoint: Option<Adjoint>) -> Trips {
-        self.steps(adjoint, self.stages - 1)
-    }
-
-    /// The same with so many stages that are evaluated before pulling back, if the sums are made inside.
-    fn steps(&self, adjoint: Option<Adjoint>, before: u64) -> Trips {
         let &Self { evaluate, record, back, whole, combine, stages, pay, charge, clock, .. } = self;
         // Keeping derivatives along the probe; the end of an entry and of a segment.
         let (keep, turn) = (if charge > 0 { whole } else { 0 }, if clock > 0 { 3 * whole } else { 0 });
@@ -157,24 +152,29 @@ impl Counts {
         }
         let phases = if adjoint == Some(Adjoint::Backsolve) { 2 } else { 1 };
         if let Some(pull) = self.pull {
-            let recorded = looped((phases - 1) * stages + before, combine + evaluate + whole + combine);
+            // The last stage is evaluated where it is pulled back through, which may hand its value to a reconstruction.
+            let recorded =
+                (phases - 1) * (whole + combine) + looped(phases * stages - 1, combine + evaluate + whole + combine);
             let adjoint = looped(stages, 2 * combine + pull + whole);
             return Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 12 * whole };
         }
-        let recorded = looped(phases * stages, combine + record + whole + combine + keep);
+        let recorded = (phases - 1) * combine + looped(phases * stages, combine + record + whole + combine + keep);
         let adjoint = looped(stages, combine + back + whole + charge + clock);
         Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole + turn, fixed: 12 * whole }
     }
 
     /// A method on a pair, whose adjoint may walk back itself; a step is an update.
     fn pair(&self, walked: bool) -> Trips {
-        let single = self.steps(None, if walked { self.stages } else { self.stages - 1 });
+        let single = self.single(None);
         let (whole, kick) = (self.whole, self.combine);
+        // Taken back with the value of the stage that is pulled back through.
+        let late = if walked && self.pull.is_some() { self.stages * (whole + kick) } else { 0 };
         // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
         let forward_step = single.forward_step + kick + 9 * whole;
         // The adjoint, which may walk back itself; or else the kernel of the way forward does.
-        let reverse_step = (single.reverse_step + kick + 7 * whole + if self.clock > 0 { kick + 2 * whole } else { 0 })
-            .max(forward_step);
+        let reverse_step =
+            (single.reverse_step + late + kick + 7 * whole + if self.clock > 0 { kick + 2 * whole } else { 0 })
+                .max(forward_step);
         Trips { forward_step, reverse_step, fixed: single.fixed + 12 * whole + 16 }
     }
 }

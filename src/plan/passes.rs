@@ -299,13 +299,23 @@ pub(super) fn groups(lane: Lane, trajectories: u32) -> [u32; 2] {
     [trajectories / lane.group_trajectories(), 1]
 }
 
+/// Dispatches of the reverse pass that have entries, for one tile of the batch.
+pub(super) fn reverse_dispatches(track: &Track, shape: &Shape) -> u64 {
+    reverse_chunks(track, shape).iter().filter(|c| c.count > 0).count() as u64
+}
+
+fn reverse_chunks(track: &Track, shape: &Shape) -> Vec<Chunk> {
+    chunks(track, 0..track.entries, shape.reverse_steps, shape.keeping.segment, shape.window_slots)
+}
+
 /// Additions of the reverse pass to the gradient's partials: one a dispatch, or one an evaluation.
 pub(super) fn additions(track: &Track, shape: &Shape) -> u64 {
-    let chunks = chunks(track, 0..track.entries, shape.reverse_steps, shape.keeping.segment, shape.window_slots);
     let tiles = u64::from(shape.stride.div_ceil(shape.reverse_tile));
     match shape.inside {
-        Some(_) => chunks.iter().map(|c| c.count as u64).sum::<u64>() * u64::from(shape.stages) * tiles,
-        None => chunks.iter().filter(|c| c.count > 0).count() as u64 * tiles,
+        Some(_) => {
+            reverse_chunks(track, shape).iter().map(|c| c.count as u64).sum::<u64>() * u64::from(shape.stages) * tiles
+        }
+        None => reverse_dispatches(track, shape) * tiles,
     }
 }
 

@@ -118,8 +118,11 @@ impl Plan {
                 let rows = states + 2 * state + observed;
                 if self.shape.inside.is_some() {
                     let before = stages - steps;
-                    return self.evaluated(stages * (again + 3) + before, rows + 1, trajectories)
-                        + self.added(dispatch, stages);
+                    // A reconstruction's first stage is known from the step done before.
+                    let known =
+                        if self.shape.arrangement.reverse.hands_out_values() { steps.saturating_sub(1) } else { 0 };
+                    let evaluations = stages * (again + 3) + before - again * known;
+                    return self.evaluated(evaluations, rows + 1, trajectories) + self.added(dispatch, stages);
                 }
                 let scratch = self.shape.layout.units as u64 * terms * stages;
                 (stages * (again + 2 * terms), rows + scratch)
@@ -148,7 +151,7 @@ impl Plan {
                 let states = if kernel.sources == Sources::Stored { sources } else { walked };
                 let rows = states + 2 * 2 * dim + observed;
                 if self.shape.inside.is_some() {
-                    let before = if kernel.sources == Sources::Stored { stages - steps } else { stages };
+                    let before = stages - steps;
                     return self.evaluated(3 * stages + before, rows + 1, trajectories) + self.added(dispatch, stages);
                 }
                 let scratch = self.shape.layout.units as u64 * terms * stages;
