@@ -8,14 +8,14 @@ var<private> drift_bar: array<f32, TRAJECTORIES>;
 fn drift_ahead(entry: Entry, n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
         let after = schedule.pair.alpha * target_value(q, n) + increment(q, entry.h);
-        drift_bar[q % TRAJECTORIES] += a[COMPONENTS - target_base + q] * after;
+        drift_bar[q % TRAJECTORIES] += source_adjoint(q) * after;
     }
 }
 
 /// The drift before the update.
 fn drift_behind(entry: Entry, n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        drift_bar[q % TRAJECTORIES] += a[COMPONENTS - target_base + q] * target_value(q, n);
+        drift_bar[q % TRAJECTORIES] += source_adjoint(q) * target_value(q, n);
     }
     for (var r = 0u; r < TRAJECTORIES; r++) {
         h_bar[r] = 0.5 * drift_bar[r];

@@ -24,7 +24,13 @@ fn store_pair() {
 }
 
 fn copy_value(side: u32, q: u32) -> f32 {
-    return from_fixed(pair[side * COMPONENTS + q]);
+    return from_fixed(chosen(pair[q], pair[COMPONENTS + q], side == 1u));
+}
+
+/// Replaces one copy. No element is addressed by the side: a private array that is stays out of the registers.
+fn put_copy(side: u32, q: u32, v: Fixed) {
+    pair[q] = chosen(v, pair[q], side == 1u);
+    pair[COMPONENTS + q] = chosen(pair[COMPONENTS + q], v, side == 1u);
 }
 
 fn distance_of(q: u32) -> f32 {
@@ -36,14 +42,13 @@ fn slide(source_side: u32, drift: f32) {}
 
 fn kick(target_side: u32, entry: Entry, backward: bool) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        let at = target_side * COMPONENTS + q;
         let r = q % TRAJECTORIES;
         let plain = increment(q, entry.h);
         let g = select(plain, -plain, has(entry, NEGATIVE));
         let step = to_fixed(g);
-        let old = pair[at];
+        let old = chosen(pair[q], pair[COMPONENTS + q], target_side == 1u);
         let there = plus(old, step);
-        pair[at] = chosen(there, minus(old, step), backward);
+        put_copy(target_side, q, chosen(there, minus(old, step), backward));
         // A sum that wraps is undone on the way back like any other; but the solution is worthless.
         trouble[r] = max(trouble[r], max(unfit(scaled(g)), select(0u, OUT_OF_RANGE, wrapped(old, step, there))));
     }

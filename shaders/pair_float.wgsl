@@ -22,7 +22,13 @@ fn store_pair() {
 }
 
 fn copy_value(side: u32, q: u32) -> f32 {
-    return pair[side * COMPONENTS + q];
+    return select(pair[q], pair[COMPONENTS + q], side == 1u);
+}
+
+/// Replaces one copy. No element is addressed by the side: a private array that is stays out of the registers.
+fn put_copy(side: u32, q: u32, v: f32) {
+    pair[q] = select(v, pair[q], side == 1u);
+    pair[COMPONENTS + q] = select(pair[COMPONENTS + q], v, side == 1u);
 }
 
 fn distance_of(q: u32) -> f32 {
@@ -32,7 +38,7 @@ fn distance_of(q: u32) -> f32 {
 /// source += drift * target.
 fn slide(source_side: u32, drift: f32) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        pair[source_side * COMPONENTS + q] += drift * pair[(1u - source_side) * COMPONENTS + q];
+        put_copy(source_side, q, copy_value(source_side, q) + drift * copy_value(1u - source_side, q));
     }
 }
 
@@ -42,17 +48,17 @@ fn kick(target_side: u32, entry: Entry, backward: bool) {
     let alpha = select(schedule.pair.alpha, 1.0, has(entry, NEGATIVE));
     let beta = select(schedule.pair.beta, 0.0, has(entry, NEGATIVE));
     for (var q = 0u; q < COMPONENTS; q++) {
-        let at = target_side * COMPONENTS + q;
+        let old = copy_value(target_side, q);
         let source = x[q];
         let plain = increment(q, entry.h);
         let g = select(plain, -plain, has(entry, NEGATIVE));
-        let there = select(alpha * pair[at] + beta * source + g, g, has(entry, START));
-        let back = select((pair[at] - g - beta * source) / alpha, source, has(entry, START));
+        let there = select(alpha * old + beta * source + g, g, has(entry, START));
+        let back = select((old - g - beta * source) / alpha, source, has(entry, START));
         let after = select(there, back, backward);
         if (!is_finite(after)) {
             trouble[q % TRAJECTORIES] = FORWARD_NON_FINITE;
         }
-        pair[at] = after;
+        put_copy(target_side, q, after);
     }
 }
 

@@ -21,13 +21,29 @@ const ADJOINT_ROWS: u32 = 2u * DIM;
 
 // Adjoints of y and z.
 var<private> a: array<f32, 2u * COMPONENTS>;
-// First component of the target's adjoint, and the sign of the increment.
-var<private> target_base: u32;
+// Which copy is the target, and the sign of the increment.
+var<private> target_side: u32;
 var<private> sign: f32;
+
+// No element is addressed by the side: a private array that is stays out of the registers.
+
+fn target_adjoint(q: u32) -> f32 {
+    return select(a[q], a[COMPONENTS + q], target_side == 1u);
+}
+
+fn source_adjoint(q: u32) -> f32 {
+    return select(a[q], a[COMPONENTS + q], target_side == 0u);
+}
+
+/// Replaces the adjoints of target and source.
+fn put_adjoints(q: u32, of_target: f32, of_source: f32) {
+    a[q] = select(of_target, of_source, target_side == 1u);
+    a[COMPONENTS + q] = select(of_source, of_target, target_side == 1u);
+}
 
 /// What the stages are pulled back with.
 fn pull(q: u32) -> f32 {
-    return sign * a[target_base + q];
+    return sign * target_adjoint(q);
 }
 
 /// Adds the cotangent of an observation to both copies.
@@ -66,23 +82,24 @@ fn pull_increment(entry: Entry, n: u32, in_tile: u32) {
 }
 
 fn update(entry: Entry, n: u32, in_tile: u32) {
-    target_base = (entry.word & SIDE) * COMPONENTS;
-    let source_base = COMPONENTS - target_base;
+    target_side = entry.word & SIDE;
     sign = select(1.0, -1.0, has(entry, NEGATIVE));
     for (var q = 0u; q < COMPONENTS; q++) {
-        a[target_base + q] += entry.drift * a[source_base + q];
+        let of_source = source_adjoint(q);
+        put_adjoints(q, target_adjoint(q) + entry.drift * of_source, of_source);
     }
     pull_increment(entry, n, in_tile);
     let whole = has(entry, NEGATIVE);
     let alpha = select(select(schedule.pair.alpha, 1.0, whole), 0.0, has(entry, START));
     let beta = select(schedule.pair.beta, 0.0, whole || has(entry, START));
     for (var q = 0u; q < COMPONENTS; q++) {
-        var sum = beta * a[target_base + q];
+        let of_target = target_adjoint(q);
+        var sum = beta * of_target;
         for (var i = 0u; i < STAGES; i++) {
             sum += k[i * COMPONENTS + q];
         }
-        a[source_base + q] += sum;
-        a[target_base + q] = alpha * a[target_base + q] + entry.drift * a[source_base + q];
+        let of_source = source_adjoint(q) + sum;
+        put_adjoints(q, alpha * of_target + entry.drift * of_source, of_source);
     }
     drift_behind(entry, n);
     turn_clock(call.first_step + n, paid_rate(entry));

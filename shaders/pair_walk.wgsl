@@ -34,7 +34,8 @@ fn update(entry: Entry, n: u32, backward: bool) {
             }
         }
     }
-    for (var i = 0u; i < STAGES; i++) {
+    for (var s = 0u; s < STAGES; s++) {
+        let i = s % STAGES;
         stage_argument(i, entry.h);
         let t = entry.t + schedule.nodes[i].c * entry.h;
         mlp_eval(t);

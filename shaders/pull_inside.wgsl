@@ -16,7 +16,8 @@ fn record_stage(i: u32, n: u32, in_tile: u32, t: f32) {
 /// Pulls back through the stages from the last to the first: k holds the cotangents of their arguments afterwards.
 fn pull_stages(n: u32, in_tile: u32, t: f32, h: f32, paid: f32) {
     for (var m = 0u; m < STAGES; m++) {
-        let i = STAGES - 1u - m;
+        // The remainder does nothing, but of one stage a compiler sees the number.
+        let i = (STAGES - 1u - m) % STAGES;
         stage_cotangent(i, h);
         stage_argument(i, h);
         mlp_pull(t + schedule.nodes[i].c * h);

@@ -30,7 +30,7 @@ fn find_source(entry: Entry, n: u32) {
 
 /// The target before the update, once it is taken back.
 fn target_value(q: u32, n: u32) -> f32 {
-    return copy_value(target_base / COMPONENTS, q);
+    return copy_value(target_side, q);
 }
 
 fn take_back(entry: Entry) {
