@@ -1,5 +1,5 @@
 // Every stage is evaluated where it is needed: pulling back through one hands out no value.
-// Mirrors: reuse_step.wgsl, and for pairs reuse_increment.wgsl.
+// Mirror: reuse_step.wgsl. For pairs: pair_early.wgsl, pair_late.wgsl.
 
 const KNOWN: u32 = 0u;
 

@@ -168,7 +168,11 @@ fn one_that_fails_leaves_the_others_alone() {
     let rest: Vec<usize> = (0..batch).filter(|b| *b != bad).collect();
     let (rest_x0, rest_targets) = (x0.select(Axis(0), &rest), targets.select(Axis(1), &rest));
     let grid = TimeGrid::from_boundaries(vec![0.0, 0.3, 0.6, 1.0], vec![2, 3]).expect("a valid grid");
-    for (method, adjoint) in [(Method::Rk4, Adjoint::Stored), (Method::Rk4, Adjoint::Backsolve)] {
+    for (method, adjoint) in [
+        (Method::Rk4, Adjoint::Stored),
+        (Method::Rk4, Adjoint::Backsolve),
+        (Method::ReversibleHeun, Adjoint::Reversible),
+    ] {
         let builder = NeuralOde::builder(mlp.clone(), grid.clone()).method(method).adjoint(adjoint).kernels(with(8));
         let ode = builder.build(gpu()).expect("a small problem");
         let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient of the rest");

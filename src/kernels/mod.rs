@@ -238,6 +238,7 @@ fn pair_reverse(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     text.values = pair.sources == Sources::Walked && pair.lane.hands_out_values();
     text.body(Part::Reverse);
     text.push(&[shader!("pull_back"), shader!("pair_reverse"), text.clock()]);
+    debug_assert!(!(text.values && pair.terms.clock), "drifts are accounted for before pulling back");
     text.push(&[if text.values { shader!("pair_late") } else { shader!("pair_early") }]);
     text.sums(5);
     text.push(&[if pair.drifts && pair.terms.clock { shader!("drift") } else { shader!("drift_none") }]);

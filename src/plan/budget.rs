@@ -185,8 +185,8 @@ impl Survey<'_> {
         best
     }
 
-    /// Bytes and evaluations of a way, with as much of the usual scratch as fits: less of it costs dispatches, not
-    /// evaluations.
+    /// Bytes and evaluations of a way, with as much of the usual scratch as fits: less of it costs dispatches, and of
+    /// evaluations at most one for each of those.
     fn measure(&self, way: Way) -> Result<Measured> {
         let mut spec = self.along(way);
         let (mut measured, single) = self.measure_exactly(way, &spec)?;
