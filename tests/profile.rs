@@ -5,7 +5,7 @@
 
 mod common;
 
-use costate::{Activation, Adjoint, Init, Method, Mlp, NeuralOde, Parameters, Report, TimeGrid};
+use costate::{Activation, Adjoint, Init, KernelOptions, Method, Mlp, NeuralOde, Parameters, Report, TimeGrid};
 use ndarray::{Array2, Array3};
 
 /// Device time may exceed the wall time by so much: two clocks.
@@ -81,14 +81,15 @@ fn a_profile_changes_no_result_and_can_be_turned_off() {
 
 #[test]
 fn more_launches_than_a_set_of_timestamps_holds() {
-    // Euler's backsolve with little scratch: thousands of launches.
+    // Euler's backsolve with little scratch, by kernels that need it: thousands of launches.
     let limits = costate::Caps { scratch_bytes: 1, ..common::gpu().caps().clone() };
     let gpu = common::gpu().restricted(&limits);
     let field = Mlp::builder(2).hidden(&[3], Activation::Tanh).build().expect("a field");
     let theta = Parameters::init(&field, Init::Xavier, 0).expect("an initialiser");
     let grid = TimeGrid::uniform(0.0, 1.0, 2500).expect("a grid");
     let builder = NeuralOde::builder(field, grid).method(Method::Euler).adjoint(Adjoint::Backsolve).profile(true);
-    let ode = builder.build(&gpu).expect("a small problem");
+    let kernels_of_four = KernelOptions { trajectories: Some(4), ..KernelOptions::default() };
+    let ode = builder.kernels(kernels_of_four).build(&gpu).expect("a small problem");
     let (x0, targets) = states(64);
     let gradient = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient");
     assert!(gradient.report.dispatches > 2 * 2048, "{} launches", gradient.report.dispatches);

@@ -292,11 +292,10 @@ impl<'a> PairedText<'a> {
         for k in 0..count {
             for p in 0..self.r / 2 {
                 let (a, b) = (2 * p, 2 * p + 1);
-                let pair = format!("let {name}{k}p{p} = {array}_{p}[{k}u];");
-                self.line(
-                    depth,
-                    &format!("{pair} let {name}{k}_{a} = low({name}{k}p{p} >> call.idle); let {name}{k}_{b} = high({name}{k}p{p});"),
-                );
+                let pair = format!("{name}{k}p{p}");
+                self.line(depth, &format!("let {pair} = {array}_{p}[{k}u];"));
+                let lower = format!("let {name}{k}_{a} = low({pair} >> call.idle);");
+                self.line(depth, &format!("{lower} let {name}{k}_{b} = high({pair});"));
             }
         }
     }

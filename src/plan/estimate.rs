@@ -12,8 +12,9 @@ const ENTRIES: f64 = 20_000.0;
 const PLAIN: f64 = 18e9;
 /// The same of those that load them in pairs.
 const PAIRS: f64 = 45e9;
-/// Seconds that compiling takes longer with pairs: the text of an activation is there for twice as many trajectories.
-const LONGER: f64 = 1.2;
+/// Seconds that compiling takes longer with pairs: the text of an activation is there for twice as many trajectories. With one
+/// stage it takes no longer: nothing is evaluated that is not pulled back through as well.
+const LONGER: f64 = 1.5;
 /// From this width on it takes no longer: most of the text is that of the products, which have fewer loads.
 const WIDE: usize = 48;
 /// Evaluations that a gradient's way there and back amounts to, for one going forward alone. A solve counts as one too: it
@@ -29,7 +30,7 @@ fn operations(spec: &Spec) -> f64 {
 /// True if kernels that load weights in pairs earn what they cost to compile.
 pub(super) fn pairs_pay(spec: &Spec) -> bool {
     let saved = operations(spec) * (1.0 / PLAIN - 1.0 / PAIRS) * ENTRIES;
-    spec.field.max_width() >= WIDE || saved > LONGER
+    spec.method.tableau().stages() == 1 || spec.field.max_width() >= WIDE || saved > LONGER
 }
 
 #[cfg(test)]
@@ -40,13 +41,14 @@ mod tests {
 
     #[test]
     fn small_work_is_not_worth_a_long_compile() {
-        let pays = |width: usize, batch: usize| {
+        let pays = |method: Method, width: usize, batch: usize| {
             let field = Mlp::builder(2).hidden(&[width, width], Activation::Tanh).build().expect("a valid field");
             let grid = TimeGrid::uniform(0.0, 1.0, 10).expect("a valid grid");
-            pairs_pay(&Spec::gradient(field, Method::Euler, grid, Adjoint::Stored, AdjointOptions::default(), batch))
+            pairs_pay(&Spec::gradient(field, method, grid, Adjoint::Stored, AdjointOptions::default(), batch))
         };
-        assert!(!pays(8, 64), "a small test");
-        assert!(pays(8, 65_536), "a narrow field, but much work");
-        assert!(pays(64, 1), "compiles as fast");
+        assert!(!pays(Method::Rk4, 8, 64), "a small test");
+        assert!(pays(Method::Rk4, 8, 65_536), "a narrow field, but much work");
+        assert!(pays(Method::Rk4, 64, 1), "a wide field compiles as fast");
+        assert!(pays(Method::BlanesMoan4, 8, 1), "so does a kick");
     }
 }
