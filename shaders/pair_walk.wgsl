@@ -35,6 +35,7 @@ fn update(entry: Entry, n: u32, backward: bool) {
         }
     }
     for (var s = 0u; s < STAGES; s++) {
+        // As in step_forward.wgsl: of one stage a compiler sees the number.
         let i = s % STAGES;
         stage_argument(i, entry.h);
         let t = entry.t + schedule.nodes[i].c * entry.h;

@@ -64,7 +64,9 @@ fn a_reconstruction_may_begin_anywhere() {
             let got = problem.gradient(&gpu, (Method::Rk4, Adjoint::Backsolve), options);
             let errors = [relative(&got.theta, &want.theta), relative_max(&got.x0, &want.x0)];
             println!("{t0} to {t1}, {steps} steps, {what}: dJ/dθ {:.1e}, dJ/dx0 {:.1e}", errors[0], errors[1]);
-            assert!(errors.iter().all(|e| *e < 5e-6), "{t0} to {t1}, {steps} steps, {what}: off by {errors:?}");
+            // Roundings there and back, of each step one at random: three deviations.
+            let bound = 3.0 * (2.0 * steps as f64).sqrt() * 6e-8;
+            assert!(errors.iter().all(|e| *e < bound), "{t0} to {t1}, {steps} steps, {what}: off by {errors:?}");
         }
     }
 }
@@ -108,6 +110,7 @@ fn a_fused_walk_evaluates_each_kick_once() {
         assert_eq!(words_differing(&got), Some(0), "{method}: words that differ");
         let separate = AdjointOptions { separate: true, ..options };
         let apart = problem.gradient(gpu(), (method, Adjoint::Exact), separate);
+        // As in tests/exact.rs: the states are the same, sums and products may be rounded otherwise.
         let off = relative(&got.theta, apart.theta.iter().map(|g| f64::from(*g)).collect::<Vec<_>>().iter());
         assert!(off < 1e-6, "{method}: dJ/dθ is {off:e} off that of two kernels");
         assert_eq!(got.loss, apart.loss, "{method}: the loss");
