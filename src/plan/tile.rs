@@ -240,10 +240,12 @@ pub(super) fn choose(field: &Mlp, caps: &Caps, options: KernelOptions, pulls: bo
         smallest = Some((lane, bytes));
     }
     let Some((lane, bytes)) = smallest else {
-        let given = format!("{:?} trajectories in a workgroup of {:?}", options.trajectories, options.workgroup);
+        let trajectories = options.trajectories.map(|n| format!("{n} trajectories"));
+        let workgroup = options.workgroup.map(|n| format!("a workgroup of {n}"));
+        let given: Vec<String> = [trajectories, workgroup].into_iter().flatten().collect();
         let most = caps.max_workgroup;
         let remedy = format!("use 4 to 64 trajectories, a power of two, and no fewer invocations, but at most {most}");
-        return Err(Error::invalid("a tile", given, remedy));
+        return Err(Error::invalid("tile", given.join(" in "), remedy));
     };
     let what = format!("workgroup memory for {} trajectories of a {} field", lane.trajectories, field.summary());
     let remedy = "use the lane family or narrower layers";
@@ -296,9 +298,15 @@ mod tests {
         for part in ["workgroup memory for 4 trajectories", "49152 bytes", "lane family"] {
             assert!(text.contains(part), "{part} is missing: {text}");
         }
-        let options = KernelOptions { trajectories: Some(5), ..KernelOptions::default() };
-        let error = choose(&field, &caps(48 * KIB), options, true).expect_err("no tile has 5 trajectories");
-        assert!(matches!(error, Error::Invalid { .. }), "{error}");
+        for (trajectories, workgroup, named) in [
+            (Some(5), None, "tile: 5 trajectories; use 4 to 64"),
+            (None, Some(3), "tile: a workgroup of 3; use"),
+            (Some(64), Some(8), "tile: 64 trajectories in a workgroup of 8; use"),
+        ] {
+            let options = KernelOptions { trajectories, workgroup, ..KernelOptions::default() };
+            let error = choose(&field, &caps(48 * KIB), options, true).expect_err("no tile is like this").to_string();
+            assert!(error.contains(named), "{named} is missing: {error}");
+        }
     }
 
     /// No two things share a row, and every block of sums has its owner.
