@@ -1,22 +1,13 @@
 // How far the state that the reverse pass has come to, or both copies of a pair, is from the known one: per trajectory the
-// largest component of |x^(t) - x(t)| at t0 and at the times of anchors, whose comparisons come before; infinite for a
-// trajectory that met a non-finite value. Companions: fold.wgsl, drift_partials.wgsl.
-
-struct CertificateCall {
-    dim: u32,
-    stride: u32,
-    batch: u32,
-    copies: u32,
-    fraction: u32,
-    failed: u32,
-}
-
-var<immediate> call: CertificateCall;
+// largest |x^(t) - x(t)| of its components, and the largest relative to what the component has met, at t0 and at the times
+// of anchors, whose comparisons come before; infinite for a trajectory that met a non-finite value.
+// Companions: fold, common, certificate_call, drift_partials. Mirror: certificate_fixed.wgsl.
 
 @group(0) @binding(0) var<storage, read> state: array<f32>;
 @group(0) @binding(1) var<storage, read> known: array<f32>;
 @group(0) @binding(2) var<storage, read> status: array<u32>;
-@group(0) @binding(3) var<storage, read_write> drift: array<f32>;
+@group(0) @binding(3) var<storage, read> measures: array<f32>;
+@group(0) @binding(4) var<storage, read_write> drift: array<f32>;
 
 @compute @workgroup_size(64)
 fn certificate(
@@ -26,19 +17,17 @@ fn certificate(
 ) {
     let b = folded(group, groups, local);
     if (b < call.batch) {
-        var worst = 0.0;
+        var worst = vec2<f32>();
         var lost = status[b] != 0u;
-        for (var c = 0u; c < call.copies * call.dim; c++) {
-            let distance = abs(state[c * call.stride + b] - known[(c % call.dim) * call.stride + b]);
+        for (var i = 0u; i < call.copies * call.dim; i++) {
+            let c = i % call.dim;
+            let distance = abs(state[i * call.stride + b] - known[c * call.stride + b]);
             // The maximum of a number and a NaN may be the number.
             lost = lost || !is_finite(distance);
-            worst = max(worst, distance);
+            worst = max(worst, distances(distance, c, b));
         }
-        if (lost) {
-            // A variable, since infinity may not be written as a constant.
-            var infinity = 0x7f800000u;
-            worst = bitcast<f32>(infinity);
-        }
-        drift[b] = max(drift[b], worst);
+        worst = select(worst, endless(), lost);
+        drift[b] = max(drift[b], worst.x);
+        drift[call.stride + b] = max(drift[call.stride + b], worst.y);
     }
 }

@@ -33,10 +33,8 @@ fn dense(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_inde
             outputs[m * DIM * call.stride + element(q)] = x[q];
             let b = first + q % TRAJECTORIES;
             let entry = table[m].entries.y;
-            if (!is_finite(x[q]) && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
+            if (!is_finite(x[q]) && (status[b] == 0u || (status[b] & KIND) == COST_OVERFLOW)) {
                 status[b] = FORWARD_NON_FINITE | entry;
-            } else if ((call.mode & LIMIT) != 0u && abs(x[q]) > STATE_LIMIT && status[b] == 0u) {
-                status[b] = LOSS_OVERFLOW | entry;
             }
         }
     }

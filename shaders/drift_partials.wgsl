@@ -1,5 +1,5 @@
-// Over runs of 256 trajectories: maximum, sum and number of the finite drifts, number of words that differ, largest
-// distance of the copies of a pair; partials [rows, 5].
+// Over runs of 256 trajectories: maximum, sum and number of the finite relative drifts, number of words that differ,
+// largest relative distance of the copies of a pair; partials [rows, 5].
 // Companions: common.wgsl, certificate.wgsl.
 
 struct DriftCall {
@@ -30,14 +30,15 @@ fn drift_partials(
         var differing = 0.0;
         var apart = 0.0;
         for (var b = first; b < min(first + 256u, call.count); b++) {
-            if (is_finite(drift[b])) {
-                largest = max(largest, drift[b]);
-                sum += drift[b];
+            let relative = drift[call.stride + b];
+            if (is_finite(relative)) {
+                largest = max(largest, relative);
+                sum += relative;
                 survivors += 1.0;
                 apart = max(apart, measures[b]);
             }
             if (call.fixed == 1u) {
-                differing += drift[call.stride + b];
+                differing += drift[2u * call.stride + b];
             }
         }
         partials[5u * row] = largest;

@@ -1,7 +1,12 @@
-// Fixed point of one word, x = I 2^-fraction. Companions: fixed.wgsl, a binding `state` and `call.fraction`.
+// Fixed point of one word, x = I 2^-point. Companions: fixed.wgsl and a binding `state`.
 // Mirror: fixed_two.wgsl. Twin: src/reference/fixed.rs.
 
 alias Fixed = i32;
+
+// Planes [dim, stride] that both copies fill; the binary points lie behind them.
+const COPY_PLANES: u32 = 2u;
+// Bits below the last one that `scaled` counts.
+const MORE_BITS: i32 = 0;
 
 /// The value at place `at` of copy c; a copy fills a plane [dim, stride].
 fn fetch(c: u32, at: u32, plane: u32) -> Fixed {
@@ -48,22 +53,26 @@ fn restored(a: Fixed, by: u32, bits: u32) -> Fixed {
     return (a << by) | bitcast<i32>(bits);
 }
 
+fn is_zero(a: Fixed) -> bool {
+    return a == 0;
+}
+
 fn differs(a: Fixed, b: Fixed) -> bool {
     return a != b;
 }
 
-fn from_fixed(a: Fixed) -> f32 {
-    let magnitude = nearest(bitcast<u32>(select(a, 0 - a, a < 0)), -i32(call.fraction));
+fn from_fixed(a: Fixed, point: i32) -> f32 {
+    let magnitude = nearest(bitcast<u32>(select(a, 0 - a, a < 0)), -point);
     return select(magnitude, -magnitude, a < 0);
 }
 
 /// g in units of the last place, rounded to even.
-fn scaled(g: f32) -> f32 {
-    return round(g * power_of_two(i32(call.fraction)));
+fn scaled(g: f32, point: i32) -> f32 {
+    return round(scaled_by(g, point));
 }
 
 /// The nearest word; zero for what does not fit.
-fn to_fixed(g: f32) -> Fixed {
-    let q = scaled(g);
-    return i32(select(q, 0.0, unfit(q) != 0u));
+fn to_fixed(g: f32, point: i32) -> Fixed {
+    let q = scaled(g, point);
+    return i32(select(q, 0.0, unfit(g, q) != 0u));
 }

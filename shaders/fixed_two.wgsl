@@ -1,7 +1,10 @@
 // Fixed point of two words, high and low: 32 more bits below the point than fixed_one.wgsl has (math.md section 4.5).
-// Companions: fixed.wgsl, a binding `state` and `call.fraction`. Twin: src/reference/fixed.rs.
+// Companions: fixed.wgsl and a binding `state`. Twin: src/reference/fixed.rs.
 
 alias Fixed = vec2<u32>;
+
+const COPY_PLANES: u32 = 4u;
+const MORE_BITS: i32 = 32;
 
 /// The value at place `at` of copy c; a copy fills two planes [dim, stride], high words first.
 fn fetch(c: u32, at: u32, plane: u32) -> Fixed {
@@ -55,26 +58,30 @@ fn restored(a: Fixed, by: u32, bits: u32) -> Fixed {
     return vec2<u32>((a.x << by) | (a.y >> (32u - by)), (a.y << by) | bits);
 }
 
+fn is_zero(a: Fixed) -> bool {
+    return a.x == 0u && a.y == 0u;
+}
+
 fn differs(a: Fixed, b: Fixed) -> bool {
     return a.x != b.x || a.y != b.y;
 }
 
 /// Through sign and magnitude: the words of a small negative value are large. Two roundings, at most one ulp off.
-fn from_fixed(a: Fixed) -> f32 {
+fn from_fixed(a: Fixed, point: i32) -> f32 {
     let n = chosen(a, negated(a), is_negative(a));
-    let magnitude = nearest(n.x, -i32(call.fraction)) + nearest(n.y, -i32(call.fraction) - 32);
+    let magnitude = nearest(n.x, -point) + nearest(n.y, -point - 32);
     return select(magnitude, -magnitude, is_negative(a));
 }
 
 /// g in units of the high word's last place.
-fn scaled(g: f32) -> f32 {
-    return g * power_of_two(i32(call.fraction));
+fn scaled(g: f32, point: i32) -> f32 {
+    return scaled_by(g, point);
 }
 
 /// The nearest words; zero for what does not fit.
-fn to_fixed(g: f32) -> Fixed {
-    let q = abs(scaled(g));
-    let u = select(q, 0.0, unfit(q) != 0u);
+fn to_fixed(g: f32, point: i32) -> Fixed {
+    let q = abs(scaled(g, point));
+    let u = select(q, 0.0, unfit(g, q) != 0u);
     let whole = floor(u);
     // The rest is exact, and so is its product; rounded it may be 2^32, which carries.
     let rest = round((u - whole) * 4294967296.0);

@@ -8,16 +8,13 @@ fn log_scale(c: u32) -> f32 {
     return theta[call.parameters + c];
 }
 
-// Residuals beyond this many scales count as that many: the square must not overflow the sum over the batch.
-const FAR: f32 = 1e15;
-
 fn in_scales(r: f32, c: u32) -> f32 {
-    return clamp(r * exp_value(-log_scale(c)), -FAR, FAR);
+    return r * exp_value(-log_scale(c));
 }
 
-fn loss_value(r: f32, c: u32) -> f32 {
+fn loss_value(r: f32, weight: f32, c: u32) -> f32 {
     let z = in_scales(r, c);
-    return 0.5 * z * z + log_scale(c) + HALF_LOG_TAU;
+    return weight * (0.5 * z * z + log_scale(c) + HALF_LOG_TAU);
 }
 
 fn loss_slope(r: f32, c: u32) -> f32 {

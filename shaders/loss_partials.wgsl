@@ -26,7 +26,7 @@ fn loss_partials(
             if (b < call.batch && status[b] == 0u) {
                 let weight = weight_of(i);
                 if (weight >= 0.0) {
-                    losses += weight * loss_value(states[i] - observed[i], component_of(i));
+                    losses += loss_value(states[i] - observed[i], weight, component_of(i));
                     observations += 1.0;
                 }
                 if (i < call.stride && call.counts == 1u) {

@@ -11,6 +11,8 @@ struct LossCall {
     // First parameter of the loss in theta.
     parameters: u32,
     delta: f32,
+    // Largest term that the sums can hold.
+    most: f32,
 }
 
 var<immediate> call: LossCall;

@@ -4,16 +4,12 @@
 @group(0) @binding(3) var<storage, read_write> observed: array<f32>;
 @group(0) @binding(4) var<storage, read_write> status: array<u32>;
 
-fn observe(slot: u32, n: u32) {
+fn observe(slot: u32) {
     if (!owns() || slot == NO_SLOT || (call.mode & SAVE) == 0u) {
         return;
     }
     let base = (slot - call.slot_base) * DIM * call.stride;
     for (var q = 0u; q < COMPONENTS; q++) {
-        let b = first + q % TRAJECTORIES;
-        if ((call.mode & LIMIT) != 0u && abs(x[q]) > STATE_LIMIT && status[b] == 0u) {
-            status[b] = LOSS_OVERFLOW | n;
-        }
         observed[base + element(q)] = x[q];
     }
 }

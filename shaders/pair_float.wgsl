@@ -56,7 +56,7 @@ fn kick(target_side: u32, entry: Entry, backward: bool) {
         let back = select((old - g - beta * source) / alpha, source, has(entry, START));
         let after = select(there, back, backward);
         if (!is_finite(after)) {
-            trouble[q % TRAJECTORIES] = FORWARD_NON_FINITE;
+            note_trouble(q, FORWARD_NON_FINITE);
         }
         put_copy(target_side, q, after);
     }

@@ -1,9 +1,9 @@
 // Walks a tile of the batch through a run of updates of the pair (y, z), forward or back (math.md sections 3.4 and 4):
 //   source += d target,   target <- alpha target + beta source +- Psi_h(t, source),   source += d target.
 // One pipeline for both directions: a driver may give another pipeline other bits, and the way back must meet the bits of
-// the way there. In: weights, schedule; in/out: state (both copies), observations, status, measures (largest distance of
-// the copies, running cost); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
-// Companions: common, schedule, entry_update, status, stages, step_call, observe, pay or pay_nothing,
+// the way there. In: weights, schedule; in/out: state (both copies), observations, status, measures (running cost, largest
+// magnitudes, largest distances of the copies); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
+// Companions: common, schedule, entry_update, status, stages, step_call, largest, observe, pay or pay_nothing,
 // pair_float or pair_fixed and theirs, generated mlp_eval. Twin: src/reference/pair.rs.
 
 @group(0) @binding(1) var<uniform> schedule: Schedule;
@@ -13,8 +13,28 @@
 
 // What went wrong with a trajectory in the current update, as the kind of a status.
 var<private> trouble: array<u32, TRAJECTORIES>;
+// Trajectories that failed before it: their words may be anything.
+var<private> lost: array<bool, TRAJECTORIES>;
 // Contractions before the current update.
 var<private> event: u32;
+
+/// Notes trouble in component q. An infinite magnitude says which range was left, as long as the words mean something.
+fn note_trouble(q: u32, kind: u32) {
+    let r = q % TRAJECTORIES;
+    trouble[r] = max(trouble[r], kind);
+    if (kind == OUT_OF_RANGE && !lost[r]) {
+        // A variable, since infinity may not be written as a constant.
+        var infinity = 0x7f800000u;
+        largest[q] = bitcast<f32>(infinity);
+    }
+}
+
+/// Notes an increment of a component that has been zero so far: were its point too coarse, it would stay so unseen.
+fn note_increment(q: u32, g: f32) {
+    if (largest[q] == 0.0 && !lost[q % TRAJECTORIES]) {
+        note_value(q, g);
+    }
+}
 
 /// The increment's value at the source, and with it the update of the target.
 fn update(entry: Entry, n: u32, backward: bool) {
@@ -24,6 +44,9 @@ fn update(entry: Entry, n: u32, backward: bool) {
     slide(source_side, drift);
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = copy_value(source_side, q);
+        if (!backward && !lost[q % TRAJECTORIES]) {
+            note_value(q, x[q]);
+        }
     }
     if ((call.mode & KEEP) != 0u) {
         let base = n * KEPT * DIM * call.stride;
@@ -54,13 +77,14 @@ fn output() {
     }
 }
 
-/// Notes the first update in which a trajectory met trouble; that it was too far from a target before says less.
+/// Notes the first update in which a trajectory met trouble; that its running cost was not finite before says less.
 fn check_trouble(n: u32) {
     for (var r = 0u; r < TRAJECTORIES; r++) {
         let b = first + r;
-        if (trouble[r] != 0u && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
+        if (trouble[r] != 0u && (status[b] == 0u || (status[b] & KIND) == COST_OVERFLOW)) {
             status[b] = trouble[r] | n;
         }
+        lost[r] = lost[r] || trouble[r] != 0u;
         trouble[r] = 0u;
     }
 }
@@ -68,8 +92,11 @@ fn check_trouble(n: u32) {
 /// Notes how far apart the copies are; the velocity of ALF (alpha < 0) is no copy.
 fn measure() {
     for (var q = 0u; q < COMPONENTS; q++) {
-        let b = first + q % TRAJECTORIES;
-        measures[b] = max(measures[b], select(0.0, distance_of(q), schedule.pair.alpha > 0.0));
+        if (!lost[q % TRAJECTORIES]) {
+            note_value(q, copy_value(0u, q));
+            let at = (LARGEST_ROW + DIM) * call.stride + element(q);
+            measures[at] = max(measures[at], select(0.0, distance_of(q), schedule.pair.alpha > 0.0));
+        }
     }
 }
 
@@ -80,10 +107,14 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     let backward = (call.mode & BACKWARD) != 0u;
     event = call.event;
     load_pair();
+    begin_largest();
+    for (var r = 0u; r < TRAJECTORIES; r++) {
+        lost[r] = status[first + r] != 0u;
+    }
     begin_paying();
     if (!backward) {
         output();
-        observe(call.outer_slot, call.step_number);
+        observe(call.outer_slot);
     }
     for (var i = 0u; i < call.steps; i++) {
         let n = select(i, call.steps - 1u - i, backward);
@@ -105,10 +136,13 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
             check_trouble(call.step_number + n);
             if (slot_of(entry) != NO_SLOT) {
                 output();
-                observe(slot_of(entry), call.step_number + n);
+                observe(slot_of(entry));
             }
         }
     }
     end_paying();
+    if (!backward) {
+        end_largest();
+    }
     store_pair();
 }

@@ -28,7 +28,7 @@ fn end_paying() {
         let sum = measures[call.stride + b] + paid[r];
         measures[call.stride + b] = sum;
         if (!is_finite(sum) && status[b] == 0u) {
-            status[b] = LOSS_OVERFLOW | (call.step_number + call.steps - 1u);
+            status[b] = COST_OVERFLOW | (call.step_number + call.steps - 1u);
         }
     }
 }

@@ -5,10 +5,14 @@
 
 @group(0) @binding(6) var<storage, read_write> state: array<Word>;
 
-// Not looked at on the way back.
-var<private> trouble: array<u32, TRAJECTORIES>;
 // Contractions before the current update.
 var<private> event: u32;
+
+// Trouble was noted going forward.
+
+fn note_trouble(q: u32, kind: u32) {}
+
+fn note_increment(q: u32, g: f32) {}
 
 fn begin_sources() {
     event = call.event;

@@ -3,8 +3,9 @@
 // Status words: the kind in the upper four bits, the step or update below.
 const FORWARD_NON_FINITE: u32 = 0x10000000u;
 const REVERSE_NON_FINITE: u32 = 0x20000000u;
-const LOSS_OVERFLOW: u32 = 0x30000000u;
+const COST_OVERFLOW: u32 = 0x30000000u;
 const OUT_OF_RANGE: u32 = 0x40000000u;
-
-// A state beyond this would make a sum of squares overflow, and with it the loss of the whole batch.
-const STATE_LIMIT: f32 = 1e15;
+const PARTED: u32 = 0x50000000u;
+const COARSE: u32 = 0x60000000u;
+const LOSS_OVERFLOW: u32 = 0x70000000u;
+const KIND: u32 = 0xf0000000u;

@@ -5,7 +5,6 @@ const NO_SLOT: u32 = 0xffffffffu;
 const BACKWARD: u32 = 1u;
 const KEEP: u32 = 2u;
 const SAVE: u32 = 4u;
-const LIMIT: u32 = 8u;
 const PAY: u32 = 16u;
 const FIRST: u32 = 32u;
 const LAST: u32 = 64u;
@@ -24,7 +23,7 @@ struct StepCall {
     mode: u32,
     event: u32,
     bits: u32,
-    fraction: u32,
+    span: f32,
     segment: u32,
     // Always 0: a loop whose bound has it added is not unrolled by a compiler that knows constants only.
     idle: u32,

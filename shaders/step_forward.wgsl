@@ -3,17 +3,17 @@
 // that left the finite numbers), running cost, and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
 // Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, observe, store_*, pay or
-// pay_nothing, generated mlp_eval. Twin: src/reference/solve.rs.
+// pay_nothing, largest, generated mlp_eval. Twin: src/reference/solve.rs.
 
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
 @group(0) @binding(5) var<storage, read_write> measures: array<f32>;
 
-/// Notes the first step at whose end a trajectory is not finite; that it was too far from a target before says less.
+/// Notes the first step at whose end a trajectory is not finite; that its running cost was not finite before says less.
 fn check(n: u32) {
     for (var q = 0u; q < COMPONENTS; q++) {
         let b = first + q % TRAJECTORIES;
-        if (owns() && !is_finite(x[q]) && (status[b] == 0u || (status[b] & 0xf0000000u) == LOSS_OVERFLOW)) {
+        if (owns() && !is_finite(x[q]) && (status[b] == 0u || (status[b] & KIND) == COST_OVERFLOW)) {
             status[b] = FORWARD_NON_FINITE | n;
         }
     }
@@ -23,11 +23,13 @@ fn check(n: u32) {
 fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_index) local: u32) {
     first = call.first_trajectory + place_of(group.x, local) * TRAJECTORIES;
     lane = local;
+    begin_largest();
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];
+        note_value(q, x[q]);
     }
     begin_paying();
-    observe(call.outer_slot, call.step_number);
+    observe(call.outer_slot);
     for (var n = 0u; n < call.steps; n++) {
         let step = schedule.entries[call.first_step + n];
         store(n);
@@ -42,10 +44,14 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         }
         advance(step.h);
         check(call.step_number + n);
-        observe(step.slot, call.step_number + n);
+        for (var q = 0u; q < COMPONENTS; q++) {
+            note_value(q, x[q]);
+        }
+        observe(step.slot);
     }
     end_paying();
     if (owns()) {
+        end_largest();
         for (var q = 0u; q < COMPONENTS; q++) {
             state[element(q)] = x[q];
         }

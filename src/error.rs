@@ -144,19 +144,26 @@ pub enum Error {
         detail: String,
     },
 
-    /// A state left the range of fixed point, twice: once more after the range had been widened.
+    /// No trajectory of a batch is left.
+    #[error("none of {batch} trajectories is left for a gradient; trajectory 0: {first}")]
+    NoneLeft {
+        /// Trajectories of the batch.
+        batch: usize,
+        /// What became of the first, and what to do about it.
+        first: String,
+    },
+
+    /// The resolution of fixed point, with the binary point that was given, is not small against a component.
     #[error(
-        "the state of trajectory {trajectory} leaves the fixed-point range ±{range} at t = {time} (and {others} other trajectories do); give fewer fraction bits, more log words if the copies drift apart, smaller steps or standardised data, or use the checkpointed adjoint"
+        "with {} fraction bits a component of trajectory {trajectory} (and of {others} others) is resolved to no better than a millionth of its largest magnitude; leave fraction bits out, so that every component has its own, or use the stored adjoint", fraction_bits.map_or("these".to_owned(), |b| b.to_string())
     )]
-    OutOfRange {
+    Coarse {
         /// The first trajectory, by its place in the batch.
         trajectory: usize,
-        /// Time at which it left the range.
-        time: f64,
-        /// The range that was not enough.
-        range: f32,
         /// Number of other trajectories.
         others: usize,
+        /// The bits that were given.
+        fraction_bits: Option<u32>,
     },
 
     /// The reverse pass did not come back to the bits that it started from: the driver does not repeat its own results.
@@ -171,9 +178,9 @@ pub enum Error {
     },
 
     /// The reconstruction is off by more than the tolerance, and the caller asked for an error then.
-    #[error("the reconstructed x(t0) is off by {drift:e}, more than the tolerance {tolerance:e}; {remedy}")]
+    #[error("the reconstructed x(t0) is off by {drift:e} of its size, more than the tolerance {tolerance:e}; {remedy}")]
     Drift {
-        /// Largest |x̂(t0) − x(t0)|.
+        /// Largest |x̂(t0) − x(t0)|, relative to what the component has met.
         drift: f32,
         /// The tolerance.
         tolerance: f32,
@@ -241,7 +248,8 @@ impl Error {
             | Self::OutOfMemory { .. }
             | Self::DeviceLost { .. }
             | Self::Timeout { .. }
-            | Self::OutOfRange { .. }
+            | Self::Coarse { .. }
+            | Self::NoneLeft { .. }
             | Self::NotReversed { .. }
             | Self::Drift { .. }
             | Self::NonFinite { .. } => false,

@@ -307,7 +307,7 @@ fn a_trajectory_too_far_from_its_target_takes_no_part() {
         let ode = builder.build(gpu()).expect("a small problem");
         let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient of the rest");
         let alone = ode.loss_and_gradient(&theta, rest_x0.view(), rest_targets.view()).expect("a gradient");
-        assert_eq!(got.report.status[63], TrajectoryStatus::LossOverflow { step: 1, time: 0.5 }, "{adjoint}");
+        assert_eq!(got.report.status[63], TrajectoryStatus::LossOverflow, "{adjoint}");
         compare_with_the_rest(&adjoint.to_string(), &got, &alone, &[63]);
     }
 }
@@ -344,9 +344,7 @@ fn a_trajectory_whose_reconstruction_overflows_takes_no_part() {
         for b in bad {
             match got.report.status[b] {
                 // 1e35 squared would overflow the loss before anything goes back.
-                TrajectoryStatus::LossOverflow { step, time } => {
-                    assert_eq!((loss, step, time), (true, 9, 10.0), "trajectory {b}: far from its target at t1");
-                }
+                TrajectoryStatus::LossOverflow => assert!(loss, "trajectory {b}: far from its target at t1"),
                 TrajectoryStatus::ReverseNonFinite { step, time } => {
                     assert!(!loss, "trajectory {b} should not go back: step {step}");
                     assert_eq!(time, grid.times()[step], "trajectory {b}: the time of step {step}");

@@ -71,7 +71,7 @@ fn a_running_cost_that_overflows_takes_its_trajectory_out() {
         let ode = ode.build(gpu()).expect("a small problem");
         let x0 = array![[0.0], [1.0], [0.0]];
         let found = ode.loss_and_gradient(&theta, x0.view(), Array3::zeros((1, 3, 1)).view()).expect("a gradient");
-        assert!(matches!(found.report.status[1], TrajectoryStatus::LossOverflow { step: 0, .. }), "{method}");
+        assert!(matches!(found.report.status[1], TrajectoryStatus::CostOverflow { step: 0, .. }), "{method}");
         assert_eq!(found.report.ok(), 2, "{method}: the others");
         assert_eq!(found.cost.expect("a running cost").total, 0.0, "{method}: their costs");
         assert!(found.theta.iter().all(|g| g.is_finite()), "{method}: {:?}", found.theta);

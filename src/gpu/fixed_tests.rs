@@ -17,7 +17,7 @@ const TWO: &str = include_str!("../../shaders/fixed_two.wgsl");
 
 /// Converts numbers to fixed point, of one or two words, and words to numbers.
 const PROBE: &str = "
-struct ProbeCall { count: u32, fraction: u32, }
+struct ProbeCall { count: u32, point: i32, }
 var<immediate> call: ProbeCall;
 @group(0) @binding(0) var<storage, read_write> state: array<u32>;
 @group(0) @binding(1) var<storage, read_write> result: array<u32>;
@@ -27,10 +27,10 @@ fn probe(@builtin(global_invocation_id) id: vec3<u32>) {
     let i = id.x;
     if (i < call.count) {
         let g = bitcast<f32>(state[NUMBERS * call.count + i]);
-        let words = to_fixed(g);
+        let words = to_fixed(g, call.point);
         put(1u, i, call.count, words);
-        result[i] = unfit(scaled(g));
-        result[call.count + i] = bitcast<u32>(from_fixed(fetch(0u, i, call.count)));
+        result[i] = unfit(g, scaled(g, call.point));
+        result[call.count + i] = bitcast<u32>(from_fixed(fetch(0u, i, call.count), call.point));
     }
 }
 ";
@@ -44,7 +44,7 @@ struct Probed {
     values: Vec<f32>,
 }
 
-fn probe(conversions: &str, planes: usize, words: &[Vec<u32>], numbers: &[f32], fraction: u32) -> Probed {
+fn probe(conversions: &str, planes: usize, words: &[Vec<u32>], numbers: &[f32], fraction: i32) -> Probed {
     let gpu = Gpu::new(&AdapterRequest::default()).expect("these tests need a Vulkan adapter: run `make setup`");
     let (device, queue, count) = (gpu.device(), gpu.queue(), numbers.len());
     // Copy 0 holds the words, copy 1 gets the converted numbers, which lie behind both.
@@ -109,7 +109,7 @@ fn probe(conversions: &str, planes: usize, words: &[Vec<u32>], numbers: &[f32], 
         pass.set_pipeline(&pipeline);
         pass.set_bind_group(0, &group, &[]);
         let count = u32::try_from(count).expect("few numbers");
-        pass.set_immediates(0, bytemuck::cast_slice(&[count, fraction]));
+        pass.set_immediates(0, bytemuck::cast_slice(&[count, fraction.cast_unsigned()]));
         pass.dispatch_workgroups(count.div_ceil(64), 1, 1);
     }
     for (from, to) in [&state, &result].into_iter().zip(&staging) {
@@ -171,14 +171,14 @@ fn samples(planes: usize) -> (Vec<f32>, Vec<Vec<u32>>) {
 }
 
 /// Two to this power, in f64.
-fn power(exponent: u32) -> f64 {
-    2.0_f64.powi(exponent.try_into().expect("a small exponent"))
+fn power(exponent: i32) -> f64 {
+    2.0_f64.powi(exponent)
 }
 
 #[test]
 fn one_word_is_rounded_to_even_both_ways() {
     let (numbers, words) = samples(1);
-    for fraction in [16, 26, 29] {
+    for fraction in [-20, 16, 26, 29, 60] {
         let probed = probe(ONE, 1, &words, &numbers, fraction);
         for (i, g) in numbers.iter().enumerate() {
             let exact = (f64::from(*g) * power(fraction)).round_ties_even();
@@ -199,7 +199,7 @@ fn one_word_is_rounded_to_even_both_ways() {
 #[test]
 fn two_words_keep_32_bits_more() {
     let (numbers, words) = samples(2);
-    for fraction in [16, 26, 29] {
+    for fraction in [-20, 16, 26, 29, 60] {
         let probed = probe(TWO, 2, &words, &numbers, fraction);
         let joined =
             |words: &[Vec<u32>], i: usize| (i64::from(words[0][i].cast_signed()) << 32) | i64::from(words[1][i]);

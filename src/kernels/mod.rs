@@ -50,10 +50,10 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::PairReverse(pair) => pair_reverse(pair),
         Kernel::Dense(step) => dense(step),
         Kernel::DenseReverse(step) => dense_reverse(step),
-        Kernel::FixedStart(words) => fixed(*words, shader!("fixed_start"), &[Read, ReadWrite]),
-        Kernel::CertificateFixed(words) => {
-            fixed(*words, shader!("certificate_fixed"), &[ReadWrite, Read, Read, ReadWrite])
-        }
+        Kernel::PairStart(pair) => pair_start(pair),
+        Kernel::PairFinish(words) => pair_finish(*words),
+        Kernel::SharePoints => (vec![shader!("share_points").into()], vec![ReadWrite]),
+        Kernel::CertificateFixed(words) => certificate_fixed(*words),
         Kernel::OuterProduct(outer) => {
             let header = format!("const WORKGROUP: u32 = {}u;\n", outer.workgroup);
             let lanes = if outer.together { shader!("outer_together") } else { shader!("outer_alone") };
@@ -64,6 +64,7 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
         Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
+        Kernel::LossLimits(l) => loss(*l, shader!("loss_limits"), &[Read, Read, ReadWrite]),
         Kernel::LossPartials(l) => loss(*l, shader!("loss_partials"), &[Read, Read, Read, Read, ReadWrite]),
         Kernel::LossCotangents(l) => loss(*l, shader!("loss_cotangents"), &[ReadWrite, Read, Read, Read]),
         Kernel::LossParameters(l) => loss(*l, shader!("loss_parameters"), &[Read, Read, Read, Read, ReadWrite]),
@@ -71,7 +72,10 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::CostAdjoint => folded(&[shader!("summary"), shader!("cost_adjoint")], &[Read, ReadWrite]),
         Kernel::CostParameters => folded(&[shader!("summary"), shader!("cost_parameters")], &[Read, Read, ReadWrite]),
         Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
-        Kernel::Certificate => folded(&[shader!("common"), shader!("certificate")], &[Read, Read, Read, ReadWrite]),
+        Kernel::Certificate => {
+            let files = [shader!("common"), shader!("certificate_call"), shader!("certificate")];
+            folded(&files, &[Read, Read, Read, Read, ReadWrite])
+        }
         Kernel::DriftPartials => folded(&[shader!("common"), shader!("drift_partials")], &[Read, Read, ReadWrite]),
         Kernel::Gather { missing: false } => {
             folded(&[shader!("missing_none"), shader!("gather")], &[Read, ReadWrite, ReadWrite])
@@ -103,12 +107,23 @@ fn folded(files: &[&str], bindings: &[Access]) -> (Vec<String>, Vec<Access>) {
     (files, bindings.to_vec())
 }
 
-/// A kernel over elements in fixed point.
-fn fixed(words: Words, file: &str, bindings: &[Access]) -> (Vec<String>, Vec<Access>) {
+fn certificate_fixed(words: Words) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite};
     let mut files = vec![shader!("common"), shader!("status")];
     files.extend(conversions(words));
-    files.push(file);
-    folded(&files, bindings)
+    files.extend([shader!("certificate_call"), shader!("certificate_fixed")]);
+    folded(&files, &[ReadWrite, Read, Read, Read, ReadWrite])
+}
+
+fn pair_finish(words: Words) -> (Vec<String>, Vec<Access>) {
+    let mut files = vec![shader!("common"), shader!("status"), shader!("pair_finish")];
+    if words == Words::Float {
+        files.push(shader!("points_none"));
+        return folded(&files, &[Access::ReadWrite; 2]);
+    }
+    files.extend(conversions(words));
+    files.extend([shader!("points"), shader!("points_fit")]);
+    folded(&files, &[Access::ReadWrite; 4])
 }
 
 /// A kernel over observations: its loss and weights, with the bindings of those as the last ones.
@@ -120,8 +135,9 @@ fn loss(kernel: LossKernel, file: &str, bindings: &[Access]) -> (Vec<String>, Ve
         LossKind::Gaussian => shader!("loss_gaussian"),
     };
     let weight = if kernel.weighted { shader!("weight_each") } else { shader!("weight_one") };
-    let files = [shader!("summary"), shader!("activation"), shader!("observation"), kind, weight, file];
-    let (mut files, mut bindings) = folded(&files, bindings);
+    let files = [shader!("common"), shader!("status"), shader!("summary"), shader!("activation")];
+    let (mut files, mut bindings) =
+        folded(&[&files[..], &[shader!("observation"), kind, weight, file]].concat(), bindings);
     let named = [(kernel.weighted, "weighting"), (kernel.kind == LossKind::Gaussian, "theta")];
     for (_, name) in named.iter().filter(|(used, _)| *used) {
         files.push(binding(bindings.len(), Access::Read, name, "f32"));
@@ -149,7 +165,7 @@ fn step_forward(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     let mut text = StepText::new(&step.field, step.stages, step.lane, step.terms, shader!("entry_step"));
     text.bindings.extend([Access::ReadWrite; 4]);
     text.body(Part::Forward);
-    text.push(&[shader!("observe")]);
+    text.push(&[shader!("largest"), shader!("observe")]);
     if step.adjoint == Some(Adjoint::Stored) {
         text.bindings.push(Access::ReadWrite);
         text.push(&[shader!("store_state")]);
@@ -221,11 +237,20 @@ fn dense_reverse(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
     text.done()
 }
 
+fn pair_start(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
+    let mut text = StepText::pair(pair);
+    text.bindings.extend([Access::ReadWrite, Access::Read, Access::Read]);
+    text.body(Part::Forward);
+    text.push(&conversions(pair.words));
+    text.push(&[shader!("points"), shader!("pair_start")]);
+    text.done()
+}
+
 fn pair_walk(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     let mut text = StepText::pair(pair);
     text.bindings.extend([Access::ReadWrite; 5]);
     text.body(Part::Forward);
-    text.push(&[shader!("observe"), shader!("pair_walk")]);
+    text.push(&[shader!("largest"), shader!("observe"), shader!("pair_walk")]);
     text.arithmetic(pair.words);
     text.pay();
     text.done()

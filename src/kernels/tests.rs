@@ -20,9 +20,9 @@ use super::mlp::{Extras, MlpText};
 use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall,
-    MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall,
-    StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Elsewhere, Family, FieldLayout, FinishCall,
+    GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText,
+    ShareCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
@@ -33,15 +33,19 @@ fn call_bytes(kernel: &Kernel) -> usize {
         Kernel::PairWalk(_) | Kernel::PairReverse(_) | Kernel::Dense(_) | Kernel::DenseReverse(_) => {
             size_of::<StepCall>()
         }
-        Kernel::FixedStart(_) => size_of::<StartCall>(),
+        Kernel::PairStart(_) => size_of::<StepCall>(),
+        Kernel::PairFinish(_) => size_of::<FinishCall>(),
+        Kernel::SharePoints => size_of::<ShareCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
         Kernel::PackWeights | Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => {
             size_of::<CountCall>()
         }
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
-        Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => size_of::<LossCall>(),
-        Kernel::LossFinish => 0,
+        Kernel::LossLimits(_) | Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => {
+            size_of::<LossCall>()
+        }
+        Kernel::LossFinish => size_of::<Elsewhere>(),
         Kernel::CostAdjoint => size_of::<CostCall>(),
         Kernel::CostParameters => size_of::<WeightCall>(),
         Kernel::Certificate | Kernel::CertificateFixed(_) => size_of::<CertificateCall>(),
@@ -57,8 +61,10 @@ fn case(kernel: &Kernel) -> String {
         | Kernel::ContinuousReverse(s)
         | Kernel::Dense(s)
         | Kernel::DenseReverse(s) => format!("{} {s:?} of {}", kernel.name(), s.field.summary()),
-        Kernel::PairWalk(p) | Kernel::PairReverse(p) => format!("{} {p:?} of {}", kernel.name(), p.field.summary()),
-        Kernel::FixedStart(words) | Kernel::CertificateFixed(words) => format!("{} of {words:?}", kernel.name()),
+        Kernel::PairStart(p) | Kernel::PairWalk(p) | Kernel::PairReverse(p) => {
+            format!("{} {p:?} of {}", kernel.name(), p.field.summary())
+        }
+        Kernel::PairFinish(words) | Kernel::CertificateFixed(words) => format!("{} of {words:?}", kernel.name()),
         _ => kernel.name().to_owned(),
     }
 }
@@ -71,7 +77,7 @@ fn lane(kernel: &Kernel) -> Option<Lane> {
         | Kernel::ContinuousReverse(s)
         | Kernel::Dense(s)
         | Kernel::DenseReverse(s) => Some(s.lane),
-        Kernel::PairWalk(p) | Kernel::PairReverse(p) => Some(p.lane),
+        Kernel::PairStart(p) | Kernel::PairWalk(p) | Kernel::PairReverse(p) => Some(p.lane),
         _ => None,
     }
 }

@@ -54,12 +54,12 @@ pub(crate) fn candidates(spec: &Spec, wish: Wish, caps: &Caps) -> Result<Vec<Can
 }
 
 /// The problem with the way that its budget leaves: of those that fit the one with the fewest evaluations, of equal ones
-/// that of the fewest bytes. Without a budget the problem as it is.
+/// that of the fewest bytes. Without a budget [`Adjoint::Auto`] stores states where they are few.
 ///
 /// # Errors
 /// [`Error::BudgetExceeded`] if nothing fits the budget, [`Error::LimitExceeded`] if nothing fits the device.
 pub(crate) fn choose(spec: Spec, wish: Wish, caps: &Caps) -> Result<Spec> {
-    let Some(budget) = spec.options.memory else { return Ok(spec) };
+    let Some(budget) = spec.options.memory else { return unbudgeted(spec, wish, caps) };
     let mut found = measured(&spec, wish, caps)?;
     if let Some(best) = found.iter().find(|m| m.candidate.fits) {
         return Ok(best.spec.clone());
@@ -90,6 +90,20 @@ pub(crate) fn choose(spec: Spec, wish: Wish, caps: &Caps) -> Result<Spec> {
             }
         ),
     })
+}
+
+/// Bytes of stored states that nobody need ask for.
+const STORED_BYTES: u64 = 256 << 20;
+
+/// Without a budget: states are stored if they are few or if that was asked for, else checkpointed.
+fn unbudgeted(spec: Spec, wish: Wish, caps: &Caps) -> Result<Spec> {
+    if wish.adjoint != Adjoint::Auto || spec.adjoint != Some(Adjoint::Stored) {
+        return Ok(spec);
+    }
+    let track = Track::new(spec.method, &spec.grid, spec.contraction)?;
+    let few = |sizes: Sizes| sizes.memory.bytes(Slot::Stored) <= STORED_BYTES;
+    let adjoint = if Sizes::new(&spec, &track, caps).is_ok_and(few) { Adjoint::Stored } else { Adjoint::Checkpointed };
+    Ok(Spec { adjoint: Some(adjoint), ..spec })
 }
 
 /// A candidate, the problem that it makes, and the device's word if it does not grant it.

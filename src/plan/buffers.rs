@@ -14,14 +14,18 @@ pub enum Slot {
     PackTable,
     /// Method coefficients and a window of the steps; its size does not depend on their number.
     Schedule,
-    /// State x, `[dim, stride]`: the only copy of the trajectory. Two of them for methods on a pair, of one or two words.
+    /// State x, `[dim, stride]`: the only copy of the trajectory. Two of them for methods on a pair, of one or two words; in
+    /// fixed point followed by the binary points, `[dim, stride]`.
     State,
-    /// Measured on the way there, `[2, stride]`: the largest distance of the copies of a pair, the running cost.
+    /// Measured on the way there, `[2, stride]`: the largest relative distance of the copies of a pair, the running cost.
+    /// Then `[dim, stride]` the largest magnitude of every component, and of a pair the largest distance of its copies.
     Measures,
     /// The reference of a running cost: times, then values and slopes.
     Reference,
     /// Fixed point: the bits that contractions have dropped, `[words, dim, stride]`.
     BitLog,
+    /// Fixed point: binary points that are asked for, `[dim, stride]`, and the least that a range may be widened to, `[dim]`.
+    AskedPoints,
     /// Adjoint a = dJ/dx, `[dim, stride]`; of both copies of a pair. With a running cost or gradients with respect to times
     /// followed by the adjoint of the cost, and for each segment between save times two sums, `[1 + 2 segments, stride]`.
     Adjoint,
@@ -71,7 +75,8 @@ pub enum Slot {
     Gradient,
     /// Loss, seed scale, counts and norms of one pass.
     Summary,
-    /// Per trajectory |x̂(t0) − x(t0)|, largest component, `[stride]`.
+    /// Per trajectory the largest |x̂(t0) − x(t0)| and the largest relative to what the component has met, `[2, stride]`; in
+    /// fixed point also the number of words that differ.
     Drift,
     /// First moment (Adam) or velocity (SGD), `[P]`.
     Moment,

@@ -28,15 +28,15 @@ pub(crate) struct StepCall {
     pub rows: u32,
     /// Reverse: rows of one evaluation, in the same groups.
     pub tile: u32,
-    /// [`BACKWARD`], [`KEEP`], [`SAVE`], [`LIMIT`], [`PAY`], [`FIRST`], [`LAST`].
+    /// [`BACKWARD`], [`KEEP`], [`SAVE`], [`PAY`], [`FIRST`], [`LAST`].
     pub mode: u32,
     /// Pairs: contractions before the first update of a walk forward, or before the end of a walk back. Continuous adjoint:
     /// segment of the grid that the dispatch's first step lies in.
     pub event: u32,
     /// Pairs: bits that one contraction drops.
     pub bits: u32,
-    /// Fixed point: bits below the point.
-    pub fraction: u32,
+    /// `pair_start`: |t1 − t0|.
+    pub span: f32,
     /// Reverse: segment of the grid, between knots, that the dispatch's last step lies in.
     pub segment: u32,
     /// Always 0. Mesa unrolls loops of up to 32 known trips that index arrays of as many elements, however long their body:
@@ -50,8 +50,6 @@ pub(crate) const BACKWARD: u32 = 1;
 pub(crate) const KEEP: u32 = 2;
 /// Bit of [`StepCall::mode`]: write states at save times down.
 pub(crate) const SAVE: u32 = 4;
-/// Bit of [`StepCall::mode`]: put trajectories into quarantine that are too far away there for a loss.
-pub(crate) const LIMIT: u32 = 8;
 /// Bit of [`StepCall::mode`]: add up the running cost.
 pub(crate) const PAY: u32 = 16;
 /// Bit of [`StepCall::mode`]: the dispatch has the first step of the grid.
@@ -59,13 +57,25 @@ pub(crate) const FIRST: u32 = 32;
 /// Bit of [`StepCall::mode`]: the dispatch has the last step of the grid.
 pub(crate) const LAST: u32 = 64;
 
-/// Numbers of `fixed_start`.
+/// Numbers of `pair_finish`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
-pub(crate) struct StartCall {
-    /// Values of a plane, dim × stride.
-    pub count: u32,
-    pub fraction: u32,
+pub(crate) struct FinishCall {
+    pub dim: u32,
+    pub stride: u32,
+    pub batch: u32,
+    /// Relative distance of the copies beyond which a trajectory is worthless.
+    pub parted: f32,
+    /// Fixed point: what a resolution that is not small against a component does, as [`Coarse`].
+    pub coarse: u32,
+}
+
+/// Numbers of `share_points`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct ShareCall {
+    pub stride: u32,
+    pub batch: u32,
 }
 
 /// Numbers of a dispatch over `count` elements.
@@ -101,7 +111,7 @@ pub(crate) struct ReduceCall {
     pub target: u32,
 }
 
-/// Numbers of `loss_partials`, `loss_cotangents` and `loss_parameters`.
+/// Numbers of `loss_limits`, `loss_partials`, `loss_cotangents` and `loss_parameters`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct LossCall {
@@ -120,6 +130,16 @@ pub(crate) struct LossCall {
     pub parameters: u32,
     /// Where the parabola of Huber's loss ends.
     pub delta: f32,
+    /// Largest term that the sums over all observations can hold.
+    pub most: f32,
+}
+
+/// Numbers of `loss_finish`: what of the same batch takes part in passes of its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct Elsewhere {
+    pub observations: f32,
+    pub trajectories: f32,
 }
 
 /// Numbers of `cost_adjoint`.
@@ -149,8 +169,6 @@ pub(crate) struct CertificateCall {
     pub batch: u32,
     /// Copies that are compared: 2 for pairs, 1 otherwise.
     pub copies: u32,
-    /// Fixed point: bits below the point.
-    pub fraction: u32,
     /// Fixed point: 1 if failed trajectories must come back too.
     pub failed: u32,
 }

@@ -171,7 +171,7 @@ mod tests {
                 Kernel::OuterProduct(_) => u64::from(d.call[3]) + 1,
                 Kernel::Reduce => 65,
                 Kernel::Certificate | Kernel::CertificateFixed(_) => 2 * shape.dim + 1,
-                Kernel::FixedStart(_) => 0,
+                Kernel::PairStart(_) => 0,
                 Kernel::Accumulate => {
                     let threads = u64::from(d.groups[0]) * u64::from(d.groups[1]) * 64;
                     let values = shape.partials();
@@ -214,7 +214,7 @@ mod tests {
                 }
                 let case = format!("{method}, {adjoint}, {steps} steps, {anchors:?} anchors");
                 let plan = Plan::new(spec, caps).unwrap_or_else(|e| panic!("{case}: {e}"));
-                let there = plan.forward(crate::plan::Observe::Loss).expect("a program");
+                let there = plan.forward(crate::plan::Observe::Save).expect("a program");
                 let back = plan.reverse().expect("a program");
                 let stages = plan.shape.stages;
                 let [forward, reverse] = [&there, &back].map(|p| counted(p, stages, adjoint == Adjoint::Backsolve));

@@ -1,7 +1,7 @@
 //! The loss of the observations and the running cost: sums, means and what the adjoint starts from.
 
 use super::Slot;
-use super::call::{CostCall, CountCall, LossCall, WeightCall};
+use super::call::{CostCall, CountCall, Elsewhere, LossCall, WeightCall};
 use super::fold::fold;
 use super::kernel::{Kernel, LossKernel, LossKind};
 use super::program::{Binding, Program};
@@ -24,8 +24,10 @@ impl Plan {
     }
 
     /// Loss and running cost, and cotangents in the place of the states at the save times.
-    pub(crate) fn loss(&self) -> Result<Program> {
+    /// Means are over what takes part here and `elsewhere`.
+    pub(crate) fn loss(&self, elsewhere: Elsewhere) -> Result<Program> {
         let mut program = Program::default();
+        self.loss_limits(&mut program)?;
         let mut first_row = 0;
         for window in self.windows() {
             let (count, rows) = self.window_rows(&window, 1);
@@ -45,12 +47,25 @@ impl Plan {
         }
         let rows = u64::from(first_row);
         reduce(&mut program, &self.caps, Slot::Sums, rows, LOSS_COLUMNS, 0, Slot::Summary, summary::SUMS)?;
-        program.dispatch(Kernel::LossFinish, vec![Slot::Summary.into()], [1, 1], &[0_u32; 0], 1);
+        program.dispatch(Kernel::LossFinish, vec![Slot::Summary.into()], [1, 1], &elsewhere, 1);
         self.loss_parameters(&mut program)?;
         if self.spec.wrt.reverses() || self.spec.wrt.targets {
             self.loss_cotangents(&mut program)?;
         }
         Ok(program)
+    }
+
+    /// Takes trajectories out whose terms the sums could not hold.
+    fn loss_limits(&self, program: &mut Program) -> Result<()> {
+        for window in self.windows() {
+            let (count, _) = self.window_rows(&window, 1);
+            let mut bindings = [self.seen(), Slot::Targets].map(|slot| self.observations(slot, &window)).to_vec();
+            bindings.push(Slot::Status.into());
+            let kernel = Kernel::LossLimits(self.loss_kernel());
+            let groups = fold(count, 64, &self.caps)?;
+            program.dispatch(kernel, self.weighed(bindings, &window), groups, &self.loss_call(count)?, count);
+        }
+        Ok(())
     }
 
     fn loss_cotangents(&self, program: &mut Program) -> Result<()> {
@@ -152,8 +167,15 @@ impl Plan {
                 Loss::Huber { delta } => delta,
                 _ => 0.0,
             },
+            most: self.largest_term(),
             ..LossCall::default()
         })
+    }
+
+    /// The largest term whose sum over all observations is a number, with as much again to spare for every rounding.
+    #[expect(clippy::cast_precision_loss, reason = "a count in a bound")]
+    fn largest_term(&self) -> f32 {
+        f32::MAX / (4.0 * (u64::from(self.shape.observations) * self.shape.state_values()) as f32)
     }
 
     /// The bindings of a loss kernel with those that its variant adds.

@@ -25,16 +25,17 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     memory.add(Slot::PackTable, packed);
     memory.add(Slot::Schedule, schedule_bytes() / 4);
     memory.add(Slot::Initial, shape.state_values());
-    memory.add(Slot::State, shape.kept_values());
+    memory.add(Slot::State, shape.state_buffer_values());
     memory.add(Slot::Observed, u64::from(shape.saves) * shape.state_values());
     memory.add(Slot::Status, u64::from(shape.stride));
     if spec.method.pair().is_some() {
         memory.add(Slot::Stored, shape.stored * shape.state_values());
         if spec.arithmetic.words() != Words::Float {
             memory.add(Slot::BitLog, shape.log_words * shape.state_values());
+            memory.add(Slot::AskedPoints, shape.asked_values());
         }
     }
-    memory.add(Slot::Measures, 2 * u64::from(shape.stride));
+    memory.add(Slot::Measures, shape.measures_values());
     if let Some(values) = reference_values(spec, shape) {
         memory.add(Slot::Reference, values);
     }
@@ -96,7 +97,7 @@ fn way_back(memory: &mut MemoryPlan, spec: &Spec, shape: &Shape, adjoint: Adjoin
             memory.add(Slot::Totals, shape.partials());
         }
     }
-    let columns = if spec.arithmetic.words() == Words::Float { 1 } else { 2 };
+    let columns = if spec.arithmetic.words() == Words::Float { 2 } else { 3 };
     memory.add(Slot::Drift, columns * u64::from(shape.stride));
     if spec.method.pair().is_none() && adjoint.keeps_states() {
         memory.add(Slot::Stored, shape.stored * shape.state_values());

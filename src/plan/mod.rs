@@ -54,7 +54,7 @@ pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::{Arithmetic, Shape, Spec};
+pub(crate) use shape::{Arithmetic, Coarse, PARTED, Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows};
 #[cfg(test)]

@@ -4,13 +4,12 @@ use std::sync::Arc;
 
 use super::arrangement::KernelOptions;
 use super::buffers::Slot;
-use super::call::{BACKWARD, KEEP, StartCall, StepCall};
+use super::call::{BACKWARD, FinishCall, KEEP, ShareCall, StepCall};
 use super::fold::fold;
 use super::kernel::{Kernel, PairKernel, Sources, Terms, Words};
 use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};
 use super::schedule::WINDOW;
-use super::shape::Arithmetic;
 use super::solve::{Observe, Plan};
 use super::steps::Chunk;
 use super::word;
@@ -36,13 +35,6 @@ impl Plan {
         self.shape.arrangement.forward.into()
     }
 
-    /// Moves the binary point of fixed point; programs made before are those of the old one.
-    pub(crate) fn set_fraction_bits(&mut self, bits: u32) {
-        if let Arithmetic::Fixed { fraction_bits, .. } = &mut self.spec.arithmetic {
-            *fraction_bits = bits;
-        }
-    }
-
     /// Whether that kernel is used; programs made before are those of the other way.
     pub(crate) fn set_fused(&mut self, fused: bool) {
         self.fused = fused;
@@ -62,11 +54,60 @@ impl Plan {
             program.copy((Slot::Initial, 0), (Slot::State, bytes), bytes);
             return Ok(());
         }
-        let count = self.shape.state_values();
-        let call = StartCall { count: word(count, "components")?, fraction: self.spec.arithmetic.fraction_bits() };
-        let bindings = [Slot::Initial, Slot::State].map(Binding::from).to_vec();
-        program.dispatch(Kernel::FixedStart(words), bindings, fold(count, 64, &self.caps)?, &call, count);
+        program.commands.push(Command::Window(0));
+        let kernel = Arc::new(Kernel::PairStart(self.start_kernel()));
+        let slots = [Slot::Weights, Slot::Schedule, Slot::State, Slot::Initial, Slot::AskedPoints];
+        let grid = &self.spec.grid;
+        #[expect(clippy::cast_possible_truncation, reason = "rounded once for the device")]
+        let span = (grid.t1() - grid.t0()).abs() as f32;
+        for tile in Tiles::new(self.shape.stride, self.shape.forward_tile) {
+            let call = StepCall {
+                first_trajectory: tile.first,
+                batch: self.shape.batch,
+                stride: self.shape.stride,
+                span,
+                ..StepCall::default()
+            };
+            let flops = self.spec.field.flops() * u64::from(tile.count);
+            let groups = groups(self.shape.arrangement.other, tile.count);
+            program.dispatch(kernel.clone(), slots.map(Binding::from).to_vec(), groups, &call, flops);
+        }
         Ok(())
+    }
+
+    /// What the way there was worth: distances of the copies, binary points.
+    pub(super) fn finish_pair(&self, program: &mut Program) -> Result<()> {
+        let words = self.spec.arithmetic.words();
+        let call = FinishCall {
+            dim: word(self.shape.dim, "components")?,
+            stride: self.shape.stride,
+            batch: self.shape.batch,
+            parted: self.spec.parted,
+            coarse: self.spec.coarse as u32,
+        };
+        let mut bindings = [Slot::Measures, Slot::Status].map(Binding::from).to_vec();
+        if words != Words::Float {
+            bindings.extend([Slot::State, Slot::AskedPoints].map(Binding::from));
+        }
+        let groups = fold(self.shape.batch.into(), 64, &self.caps)?;
+        program.dispatch(Kernel::PairFinish(words), bindings, groups, &call, self.shape.state_values());
+        Ok(())
+    }
+
+    /// Lets all trajectories of the next minibatch have the points that one of this has asked for.
+    pub(super) fn share_points(&self, program: &mut Program) -> Result<()> {
+        if self.spec.arithmetic.words() == Words::Float {
+            return Ok(());
+        }
+        let call = ShareCall { stride: self.shape.stride, batch: self.shape.batch };
+        let groups = [word(self.shape.dim, "components")?, 1];
+        program.dispatch(Kernel::SharePoints, vec![Slot::AskedPoints.into()], groups, &call, 1);
+        Ok(())
+    }
+
+    /// The kernel that starts a pair: it needs the field alone.
+    fn start_kernel(&self) -> PairKernel {
+        PairKernel { stages: 1, lane: self.shape.arrangement.other, terms: Terms::default(), ..self.pair_kernel() }
     }
 
     /// Walks the pair through a segment, and with `keep` keeps the sources.
@@ -179,11 +220,7 @@ impl Plan {
     }
 
     fn pair_call(&self, chunk: &Chunk, first_trajectory: u32) -> Result<StepCall> {
-        Ok(StepCall {
-            bits: self.spec.contraction.map_or(0, |c| c.bits),
-            fraction: self.spec.arithmetic.fraction_bits(),
-            ..self.step_call(chunk, first_trajectory)?
-        })
+        Ok(StepCall { bits: self.spec.contraction.map_or(0, |c| c.bits), ..self.step_call(chunk, first_trajectory)? })
     }
 
     /// Contractions before an entry.

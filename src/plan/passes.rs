@@ -26,7 +26,7 @@ impl Plan {
         }
         if self.shape.keeping.revolve {
             self.revolve_forward(&mut program, observe)?;
-            return self.interpolated(program, observe);
+            return self.finished(program, observe);
         }
         for (number, segment) in self.segments(self.shape.forward_steps).into_iter().enumerate() {
             if self.checkpointed() {
@@ -36,12 +36,15 @@ impl Plan {
             }
             self.forward_segment(&mut program, &segment, observe, self.keeps_states())?;
         }
-        self.interpolated(program, observe)
+        self.finished(program, observe)
     }
 
-    /// With the states between steps, unless their cotangents are there already.
-    fn interpolated(&self, mut program: Program, observe: Observe) -> Result<Program> {
-        if self.spec.grid.is_dense() && matches!(observe, Observe::Save | Observe::Loss) {
+    /// With the verdict on a pair, and the states between steps, unless their cotangents are there already.
+    fn finished(&self, mut program: Program, observe: Observe) -> Result<Program> {
+        if self.spec.method.pair().is_some() {
+            self.finish_pair(&mut program)?;
+        }
+        if self.spec.grid.is_dense() && observe == Observe::Save {
             self.interpolate(&mut program, observe)?;
         }
         Ok(program)

@@ -16,7 +16,7 @@ use super::track::Track;
 use super::word;
 use crate::error::Result;
 use crate::model::{Loss, Mlp, RunningCost, Wrt};
-use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, Method, TimeGrid};
+use crate::solver::{Adjoint, AdjointOptions, Contraction, DEFAULT_LOG_WORDS, Method, TimeGrid};
 
 /// Most evaluations whose activations the scratch holds: beyond that a dispatch is long enough.
 const MAX_EVALUATIONS: u64 = 64;
@@ -27,9 +27,8 @@ const SLICE_ROWS: u32 = 256;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Arithmetic {
     Float,
-    /// Fixed point, with this many bits below the point of the first word.
+    /// Fixed point, with a binary point for each component of each trajectory.
     Fixed {
-        fraction_bits: u32,
         two_words: bool,
     },
 }
@@ -38,19 +37,25 @@ impl Arithmetic {
     pub(crate) fn words(self) -> Words {
         match self {
             Self::Float => Words::Float,
-            Self::Fixed { two_words: false, .. } => Words::One,
-            Self::Fixed { two_words: true, .. } => Words::Two,
-        }
-    }
-
-    /// Bits below the point of the first word; 0 for floats.
-    pub(crate) fn fraction_bits(self) -> u32 {
-        match self {
-            Self::Float => 0,
-            Self::Fixed { fraction_bits, .. } => fraction_bits,
+            Self::Fixed { two_words: false } => Words::One,
+            Self::Fixed { two_words: true } => Words::Two,
         }
     }
 }
+
+/// What is done about a resolution of fixed point that is not small against a component.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Coarse {
+    /// Nothing: the points are those of a whole data set, of which a trajectory may be a small part.
+    Ignore = 0,
+    /// The trajectory is marked.
+    Mark = 1,
+    /// It is marked, and its point moved for another walk.
+    Move = 2,
+}
+
+/// Copies of a pair that are further apart than this part of a component have nothing to do with each other.
+pub(crate) const PARTED: f32 = 0.5;
 
 /// What is integrated, how, and for how many trajectories.
 #[derive(Clone, Debug, PartialEq)]
@@ -76,6 +81,10 @@ pub(crate) struct Spec {
     pub wrt: Wrt,
     /// What is given of the kernels' arrangement.
     pub kernels: KernelOptions,
+    /// Distance of the copies of a pair, relative to what a component has met, beyond which a trajectory is worthless.
+    pub parted: f32,
+    /// What a resolution of fixed point that is not small against a component does.
+    pub coarse: Coarse,
 }
 
 impl Spec {
@@ -89,10 +98,7 @@ impl Spec {
         batch: usize,
     ) -> Self {
         let arithmetic = match adjoint {
-            Adjoint::Exact => Arithmetic::Fixed {
-                fraction_bits: options.fraction_bits.unwrap_or(DEFAULT_FRACTION_BITS),
-                two_words: options.two_words,
-            },
+            Adjoint::Exact => Arithmetic::Fixed { two_words: options.two_words },
             _ => Arithmetic::Float,
         };
         let contraction = options.contraction(method, adjoint, grid.steps());
@@ -111,6 +117,8 @@ impl Spec {
             cost: None,
             wrt: Wrt::default(),
             kernels: KernelOptions::default(),
+            parted: PARTED,
+            coarse: if options.fraction_bits.is_some() { Coarse::Mark } else { Coarse::Move },
         }
     }
 
@@ -172,6 +180,8 @@ pub(crate) struct Shape {
     pub entry_states: u64,
     /// Planes of the state: one, or two copies of one or two words.
     pub planes: u64,
+    /// True if the state is in fixed point.
+    pub fixed: bool,
     /// Words of the contraction log per component.
     pub log_words: u64,
     /// Trajectories of one forward dispatch.
@@ -276,6 +286,7 @@ impl Shape {
                 (true, Words::Float | Words::One) => 2,
                 (true, Words::Two) => 4,
             },
+            fixed: pair && spec.arithmetic != Arithmetic::Float,
             // All of them, however few the steps need; a binding may not be empty.
             log_words: spec.options.log_words.unwrap_or(DEFAULT_LOG_WORDS).max(1).into(),
             rectangles: word(rectangles(&layout, field, arrangement.other.into()).len() as u64, "rectangles")?,
@@ -319,6 +330,23 @@ impl Shape {
     /// Values of what must be kept to go on from a time: the state, or both copies of a pair.
     pub(crate) fn kept_values(&self) -> u64 {
         self.planes * self.state_values()
+    }
+
+    /// Values of the buffer of the state: in fixed point the binary points follow the copies.
+    pub(crate) fn state_buffer_values(&self) -> u64 {
+        self.kept_values() + if self.fixed { self.state_values() } else { 0 }
+    }
+
+    /// Values of the binary points that are asked for, and of the least that a range may be widened to.
+    pub(crate) fn asked_values(&self) -> u64 {
+        self.state_values() + self.dim
+    }
+
+    /// Values of what is measured going forward: distance of the copies, running cost, largest magnitudes, and of a pair
+    /// the distances of its copies by component.
+    pub(crate) fn measures_values(&self) -> u64 {
+        let rows = if self.planes > 1 { 2 } else { 1 };
+        2 * u64::from(self.stride) + rows * self.state_values()
     }
 
     /// Values of the adjoint of the state: one per state, or two for a pair.

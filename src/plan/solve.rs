@@ -2,7 +2,7 @@
 
 use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
-use super::call::{CertificateCall, CountCall, DriftCall, LIMIT, PAY, SAVE};
+use super::call::{CertificateCall, CountCall, DriftCall, PAY, SAVE};
 use super::caps::Caps;
 use super::dense;
 use super::fold::fold;
@@ -60,8 +60,6 @@ pub(crate) mod summary {
 pub(crate) enum Observe {
     /// Write the state down.
     Save,
-    /// The same for a loss: a trajectory that is too far away for one goes into quarantine.
-    Loss,
     /// Leave the observations alone: they hold cotangents. The running cost is paid.
     Cotangents,
     /// Nothing at all: this part of the way was walked before.
@@ -73,7 +71,6 @@ impl Observe {
     pub(super) fn mode(self, dense: bool) -> u32 {
         match self {
             Self::Save => SAVE | PAY,
-            Self::Loss => SAVE | LIMIT | PAY,
             Self::Cotangents if dense => SAVE | PAY,
             Self::Cotangents => PAY,
             Self::Again => 0,
@@ -195,10 +192,9 @@ impl Plan {
                 Some(_) => 0,
                 None => 1,
             },
-            fraction: self.spec.arithmetic.fraction_bits(),
             failed: u32::from(!self.fused),
         };
-        let bindings = vec![Slot::State.into(), known, Slot::Status.into(), Slot::Drift.into()];
+        let bindings = vec![Slot::State.into(), known, Slot::Status.into(), Slot::Measures.into(), Slot::Drift.into()];
         let groups = fold(self.shape.batch.into(), 64, &self.caps)?;
         let words = self.spec.arithmetic.words();
         let kernel = if words == Words::Float { Kernel::Certificate } else { Kernel::CertificateFixed(words) };

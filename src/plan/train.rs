@@ -2,7 +2,7 @@
 
 use super::budget::{Wish, choose};
 use super::buffers::{MemoryPlan, Slot};
-use super::call::{GatherCall, OptimizerCall};
+use super::call::{Elsewhere, GatherCall, OptimizerCall};
 use super::caps::Caps;
 use super::fold::fold;
 use super::kernel::Kernel;
@@ -96,8 +96,9 @@ impl TrainPlan {
         let pass = &self.pass;
         let mut body = pass.pack()?;
         body.extend(pass.start(false));
-        body.extend(pass.forward(Observe::Loss)?);
-        body.extend(pass.loss()?);
+        body.extend(pass.forward(Observe::Save)?);
+        pass.share_points(&mut body)?;
+        body.extend(pass.loss(Elsewhere::default())?);
         body.extend(pass.reverse()?);
         body.extend(pass.certificate()?);
         body.extend(pass.cost_parameters()?);

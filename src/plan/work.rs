@@ -5,9 +5,9 @@ use bytemuck::Pod;
 use super::arrangement::Family;
 use super::call::{
     CertificateCall, CountCall, DriftCall, GatherCall, KEEP, LossCall, NO_SLOT, OptimizerCall, OuterCall, PAY,
-    ReduceCall, SAVE, StartCall, StepCall, WeightCall,
+    ReduceCall, SAVE, StepCall, WeightCall,
 };
-use super::kernel::{Kernel, LossKernel, PairKernel, Sources, StepKernel};
+use super::kernel::{Kernel, LossKernel, PairKernel, Sources, StepKernel, Words};
 use super::program::{Command, Dispatch, Program};
 use super::reduce::RUN;
 use super::solve::Plan;
@@ -65,6 +65,7 @@ impl Plan {
         match &*dispatch.kernel {
             Kernel::StepForward(_) | Kernel::StepReverse(_) | Kernel::ContinuousReverse(_) => self.steps(dispatch),
             Kernel::PairWalk(_) | Kernel::PairReverse(_) => self.updates(dispatch),
+            Kernel::PairStart(_) => self.starts(dispatch),
             Kernel::Dense(_) | Kernel::DenseReverse(_) => self.outputs(dispatch),
             Kernel::OuterProduct(_) => self.outer(dispatch),
             Kernel::PackWeights | Kernel::UnpackGradient => moved(3 * count(dispatch)),
@@ -75,6 +76,7 @@ impl Plan {
                 moved((u64::from(rows) + u64::from(rows).div_ceil(RUN)) * u64::from(columns))
             }
             Kernel::LossPartials(kernel) | Kernel::LossParameters(kernel) => moved(seen(dispatch, kernel, 2)),
+            Kernel::LossLimits(kernel) => moved(seen(dispatch, kernel, 2)),
             Kernel::LossCotangents(kernel) => moved(seen(dispatch, kernel, 3)),
             Kernel::LossFinish => Work::default(),
             Kernel::CostAdjoint => moved(self.shape.stride.into()),
@@ -86,7 +88,8 @@ impl Plan {
                 moved((u64::from(copies) * u64::from(dim) + u64::from(dim) + 2) * u64::from(batch))
             }
             Kernel::DriftPartials => moved(2 * u64::from(call::<DriftCall>(dispatch).count)),
-            Kernel::FixedStart(_) => moved((1 + self.shape.planes) * u64::from(call::<StartCall>(dispatch).count)),
+            Kernel::PairFinish(_) => moved(3 * self.shape.dim * u64::from(self.shape.batch)),
+            Kernel::SharePoints => moved(2 * self.shape.state_values()),
             Kernel::Adam => moved(7 * u64::from(call::<OptimizerCall>(dispatch).count)),
             Kernel::Sgd => moved(5 * u64::from(call::<OptimizerCall>(dispatch).count)),
             Kernel::Gather { .. } => {
@@ -131,6 +134,12 @@ impl Plan {
         self.evaluated(evaluations, rows + 1, trajectories)
     }
 
+    /// The start of a pair in fixed point: an evaluation, and the words with their points.
+    fn starts(&self, dispatch: &Dispatch) -> Work {
+        let trajectories = self.trajectories(dispatch, &call(dispatch));
+        self.evaluated(1, (self.shape.planes + 3) * self.shape.dim, trajectories)
+    }
+
     /// Updates of a pair, there or back.
     fn updates(&self, dispatch: &Dispatch) -> Work {
         let call: StepCall = call(dispatch);
@@ -143,7 +152,7 @@ impl Plan {
         let first = call.step_number as usize;
         let track = &self.track;
         let contractions = track.contractions_before(first + call.steps as usize) - track.contractions_before(first);
-        let log = if self.spec.arithmetic.fraction_bits() > 0 { contractions } else { 0 };
+        let log = if self.spec.arithmetic.words() != Words::Float { contractions } else { 0 };
         let walked = 2 * self.shape.planes * dim + log as u64 * dim;
         let (evaluations, rows) = match &*dispatch.kernel {
             Kernel::PairReverse(kernel) => {
@@ -235,6 +244,7 @@ fn group_trajectories(kernel: &Kernel) -> u32 {
         | Kernel::ContinuousReverse(StepKernel { lane, .. })
         | Kernel::Dense(StepKernel { lane, .. })
         | Kernel::DenseReverse(StepKernel { lane, .. })
+        | Kernel::PairStart(PairKernel { lane, .. })
         | Kernel::PairWalk(PairKernel { lane, .. })
         | Kernel::PairReverse(PairKernel { lane, .. }) => lane.group_trajectories(),
         _ => 0,
@@ -289,7 +299,7 @@ mod tests {
         for (caps, (method, adjoint)) in all.iter().flat_map(|c| cases.map(|case| (c, case))) {
             for (steps, batch) in [(1, 1), (10, 64), (37, 300)] {
                 let plan = plan(method, adjoint, steps, batch, caps);
-                let mut work = plan.work(&plan.forward(Observe::Loss).expect("a program"));
+                let mut work = plan.work(&plan.forward(Observe::Save).expect("a program"));
                 work += plan.work(&plan.reverse().expect("a program"));
                 let evaluations = plan.evaluations();
                 // A vector-Jacobian product for each evaluation forward: deltas and outer products.
@@ -307,7 +317,7 @@ mod tests {
     fn traffic_is_counted_once() {
         // One dispatch forward and one back, of 64 trajectories that need no padding.
         let plan = plan(Method::Rk4, Adjoint::Stored, 10, 64, &Caps::cpu("test"));
-        let forward = plan.forward(Observe::Loss).expect("a program");
+        let forward = plan.forward(Observe::Save).expect("a program");
         let weights = plan.memory.bytes(Slot::Weights);
         // Initial states copied; state read and written, one save time, ten states kept, the status.
         let expected = 2 * 2 * 64 * 4 + weights + (2 * 2 + 2 + 10 * 2 + 1) * 64 * 4;
@@ -324,7 +334,7 @@ mod tests {
         for (method, adjoint) in [(Method::Rk4, Adjoint::Backsolve), (Method::BlanesMoan4, Adjoint::Exact)] {
             let bytes = |steps, batch| {
                 let plan = plan(method, adjoint, steps, batch, &Caps::cpu("test"));
-                let mut work = plan.work(&plan.forward(Observe::Loss).expect("a program"));
+                let mut work = plan.work(&plan.forward(Observe::Save).expect("a program"));
                 work += plan.work(&plan.reverse().expect("a program"));
                 work.bytes
             };

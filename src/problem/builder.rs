@@ -46,7 +46,7 @@ impl NeuralOdeBuilder {
         }
     }
 
-    /// Sets the solver (default: kicks of order 4, [`Method::BlanesMoan4`]).
+    /// Sets the solver (default: [`Method::Tsit5`]).
     pub fn method(mut self, method: Method) -> Self {
         self.method = method;
         self
@@ -64,7 +64,8 @@ impl NeuralOdeBuilder {
         self
     }
 
-    /// Sets the largest `|x̂(t0) − x(t0)|` that is no cause for a warning (default: [`RECONSTRUCTION_TOLERANCE`]).
+    /// Sets the largest `|x̂(t0) − x(t0)|`, relative to the largest magnitude that the component has met on the way, that is no
+    /// cause for a warning (default: [`RECONSTRUCTION_TOLERANCE`]).
     pub fn reconstruction_tolerance(mut self, tolerance: f32) -> Self {
         self.tolerance = tolerance;
         self
@@ -113,7 +114,7 @@ impl NeuralOdeBuilder {
     /// [`Error::Invalid`] if the method does not have the adjoint or its options, [`Error::LimitExceeded`] if the field is
     /// too large for the device, or if it does not allow the kernels' arrangement that is given.
     pub fn build(self, gpu: &Gpu) -> Result<NeuralOde> {
-        let adjoint = self.adjoint.resolve(self.method)?;
+        let adjoint = self.options.resolve(self.adjoint, self.method)?;
         self.options.check(self.method, adjoint, self.grid.steps())?;
         self.check_objective()?;
         let mut spec = Spec::solve(self.field, self.method, self.grid, adjoint, self.options, 1);
@@ -123,7 +124,7 @@ impl NeuralOdeBuilder {
         spec.kernels = self.kernels;
         Plan::new(spec.clone(), gpu.caps())?;
         if self.tolerance.is_nan() || self.tolerance < 0.0 {
-            let remedy = "use a distance ≥ 0 in the units of the state";
+            let remedy = "use a number ≥ 0: a distance relative to the size of the state";
             return Err(Error::invalid("reconstruction tolerance", self.tolerance.to_string(), remedy));
         }
         let redo = self.adjoint == Adjoint::Auto;

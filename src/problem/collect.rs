@@ -1,6 +1,6 @@
 //! What a pass leaves on the device, as the caller gets it.
 
-use ndarray::{Array2, Array3};
+use ndarray::{Array2, Array3, s};
 
 use super::arrays::from_device;
 use super::outcome::{Cost, Gradient, Reconstruction, Report, TrajectoryStatus};
@@ -15,13 +15,6 @@ impl Session {
     pub(super) fn collect(&self, seed: &Seed<'_>, theta_squares: f64, report: Report) -> Result<Gradient> {
         let shape = &self.plan.shape;
         let wrt = self.plan.spec.wrt;
-        if report.ok() == 0 {
-            let first = report.status[0];
-            return Err(Error::NonFinite {
-                what: "every trajectory".into(),
-                detail: format!("trajectory 0 ended as {first:?}"),
-            });
-        }
         let summary: Vec<f32> = read(&self.arena, Slot::Summary, summary::LEN as u64)?;
         let loss = matches!(seed, Seed::Targets(_)).then_some(summary[summary::LOSS]);
         let parameters = shape.parameters as usize;
@@ -48,7 +41,7 @@ impl Session {
         let x0 = if wrt.x0 { self.initial_adjoint()? } else { Array2::zeros((0, self.plan.spec.field.dim())) };
         let times = if wrt.times() { Some(self.time_gradient(&report, theta_squares, summed)?) } else { None };
         let targets = if wrt.targets { Some(self.at_saves(self.plan.seen())?.mapv(|c| 0.0 - c)) } else { None };
-        let reconstruction = self.reconstruction(&summary, &report)?;
+        let reconstruction = self.reconstruction(&report)?;
         Ok(Gradient {
             loss,
             cost,
@@ -73,10 +66,7 @@ impl Session {
         let per_trajectory: Vec<f64> = paid
             .map(|(paid, status)| if *status == TrajectoryStatus::Ok { f64::from(*paid) + same } else { f64::NAN })
             .collect();
-        // A cost that is not finite is that of a failed trajectory.
-        let sum: f64 = per_trajectory.iter().filter(|c| !c.is_nan()).sum();
-        let total = if summed { sum } else { sum / report.ok().max(1) as f64 };
-        Ok(Some(Cost { total, per_trajectory }))
+        Ok(Some(Cost::new(per_trajectory, summed)))
     }
 
     /// dJ/dx0.
@@ -127,7 +117,8 @@ impl Session {
             }
         }
         if let Some(cost) = &spec.cost {
-            let count = if summed { report.ok() as f64 } else { 1.0 };
+            let (here, elsewhere) = (report.ok() as f64, f64::from(self.elsewhere.trajectories));
+            let count = if summed { here } else { here / (here + elsewhere).max(1.0) };
             let rate = count * cost.parameters_weight() * theta_squares;
             boundaries[0] -= rate;
             boundaries[grid.steps()] += rate;
@@ -146,23 +137,33 @@ impl Session {
     }
 
     /// The certificate, if the adjoint reconstructs and was asked to go back.
-    fn reconstruction(&self, summary: &[f32], report: &Report) -> Result<Option<Reconstruction>> {
+    fn reconstruction(&self, report: &Report) -> Result<Option<Reconstruction>> {
         let spec = &self.plan.spec;
         if !spec.wrt.reverses() || spec.adjoint.is_none_or(|a| a.keeps_states()) {
             return Ok(None);
         }
-        let per_trajectory: Vec<f32> = read(&self.arena, Slot::Drift, self.batch() as u64)?;
-        #[expect(clippy::cast_precision_loss, reason = "a count in a mean that is reported")]
-        let mean_abs = summary[summary::DRIFT as usize + 1] / report.ok() as f32;
-        let well = per_trajectory.iter().zip(&report.status).filter(|(_, s)| **s == TrajectoryStatus::Ok);
-        Ok(Some(Reconstruction {
-            // Infinite if one of them is, which the sums on the device leave out.
-            max_abs: well.fold(0.0, |m: f32, (d, _)| m.max(*d)),
-            mean_abs,
-            per_trajectory,
-            // Others were an error before.
-            words_differing: (spec.arithmetic != Arithmetic::Float).then_some(0),
-        }))
+        let stride = self.plan.shape.stride as usize;
+        let drifts: Vec<f32> = read(&self.arena, Slot::Drift, 2 * u64::from(self.plan.shape.stride))?;
+        let [absolute, relative] = [0, stride].map(|at| drifts[at..at + self.batch()].to_vec());
+        // Others were an error before.
+        let words = (spec.arithmetic != Arithmetic::Float).then_some(0);
+        Ok(Some(Reconstruction::new(absolute, relative, &report.status, words)))
+    }
+
+    /// States at the save times, NaN after a failure.
+    pub(super) fn states(&self, report: &Report) -> Result<Array3<f32>> {
+        let mut states = self.at_saves(self.plan.seen())?;
+        let grid = &self.plan.spec.grid;
+        let sign = (grid.t1() - grid.t0()).signum();
+        for (b, status) in report.status.iter().enumerate().filter(|(_, s)| !s.is_ok()) {
+            // Where it is not known when it failed, no state is one of a solution but the first.
+            let failed = status.time().unwrap_or(grid.t0());
+            let known = |t: f64| sign * t < sign * failed || t == grid.t0();
+            for (k, _) in grid.save_times().into_iter().enumerate().filter(|(_, t)| !known(*t)) {
+                states.slice_mut(s![k, b, ..]).fill(f32::NAN);
+            }
+        }
+        Ok(states)
     }
 }
 

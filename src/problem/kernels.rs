@@ -12,7 +12,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::memory_plan`].
     pub fn kernels(&self, batch: usize) -> Result<KernelOptions> {
-        kernels_of(self.spec(Purpose::Gradient, batch, false)?, self.gpu.caps())
+        kernels_of(self.spec(Purpose::GRADIENT, batch, false)?, self.gpu.caps())
     }
 
     /// The same of the kernels that solve.
@@ -20,7 +20,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::solve_memory_plan`].
     pub fn solve_kernels(&self, batch: usize) -> Result<KernelOptions> {
-        kernels_of(self.spec(Purpose::Solve, batch, false)?, self.gpu.caps())
+        kernels_of(self.spec(Purpose::SOLVE, batch, false)?, self.gpu.caps())
     }
 
     /// The arrangements that a gradient of `batch` trajectories can have on this device and that are worth measuring:
@@ -29,7 +29,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::memory_plan`].
     pub fn kernel_candidates(&self, batch: usize) -> Result<Vec<KernelOptions>> {
-        kernel_candidates(&self.spec(Purpose::Gradient, batch, false)?, self.gpu.caps())
+        kernel_candidates(&self.spec(Purpose::GRADIENT, batch, false)?, self.gpu.caps())
     }
 
     /// The same of a solve.
@@ -37,7 +37,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::solve_memory_plan`].
     pub fn solve_kernel_candidates(&self, batch: usize) -> Result<Vec<KernelOptions>> {
-        kernel_candidates(&self.spec(Purpose::Solve, batch, false)?, self.gpu.caps())
+        kernel_candidates(&self.spec(Purpose::SOLVE, batch, false)?, self.gpu.caps())
     }
 
     /// True if kernels have nothing to do but states at the ends of steps and the gradients by θ and x0.

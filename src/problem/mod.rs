@@ -6,6 +6,8 @@ mod collect;
 mod kernels;
 mod observations;
 mod outcome;
+mod parts;
+mod redo;
 mod reference;
 mod self_test;
 mod session;
@@ -17,19 +19,19 @@ use ndarray::{ArrayView2, ArrayView3};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
-use crate::plan::{Arithmetic, Candidate, MemoryPlan, Plan, Spec, Wish, candidates, choose};
-use crate::solver::{Adjoint, Method, RANGE, TimeGrid};
+use crate::plan::{Arithmetic, Candidate, MemoryPlan, PARTED, Plan, Spec, Wish, candidates, choose};
+use crate::solver::{Adjoint, Contraction, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub use builder::NeuralOdeBuilder;
 pub use observations::Observations;
 pub(crate) use observations::check_loss;
 use observations::check_shape;
-pub(crate) use outcome::read_status;
-pub use outcome::{Cost, Gradient, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+pub use outcome::{Cost, FractionBits, Gradient, Reason, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+use parts::Way;
 use reference::check_reference_batch;
 pub(crate) use reference::{check_reference, device_reference, reference_of};
 pub(crate) use self_test::{fuse_if_exact, may_fuse};
-use session::{Seed, Session};
+use session::{APART, Seed, Session};
 
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.
 ///
@@ -69,36 +71,36 @@ pub struct NeuralOde {
     asked: Adjoint,
     policy: Policy,
     profile: bool,
-    /// One session for each purpose, of the last batch size.
-    sessions: Mutex<[Option<Session>; 4]>,
+    /// The session of solves and that of gradients, of the last batch size.
+    sessions: Mutex<[Option<Session>; 2]>,
 }
 
 /// What to do about a reconstruction that is off.
 #[derive(Clone, Copy, Debug)]
 struct Policy {
-    /// Largest |x̂(t0) − x(t0)| that is no cause for concern.
+    /// Largest |x̂(t0) − x(t0)|, relative to what the component has met, that is no cause for concern.
     tolerance: f32,
     /// True if a larger one is an error.
     strict: bool,
-    /// True if the batch is done again from checkpoints then.
+    /// True if trajectories that cannot be done as they were asked for are done another way.
     redo: bool,
 }
 
-/// Largest |x̂(t0) − x(t0)| that is no cause for concern, unless told otherwise.
+/// Largest |x̂(t0) − x(t0)|, relative to the largest magnitude that the component has met on the way, that is no cause for
+/// concern, unless told otherwise.
 pub const RECONSTRUCTION_TOLERANCE: f32 = 1e-3;
-
-/// True if data or states do not fit fixed point.
-fn left_range(error: &Error) -> bool {
-    matches!(error, Error::OutOfRange { .. }) || matches!(error, Error::Invalid { what, .. } if what == RANGE)
-}
 
 /// What a session is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Purpose {
-    Solve = 0,
-    Gradient = 1,
-    Again = 2,
-    SolveAgain = 3,
+struct Purpose {
+    way: Way,
+    /// False for a solve.
+    gradient: bool,
+}
+
+impl Purpose {
+    const SOLVE: Self = Self { way: Way::Asked, gradient: false };
+    const GRADIENT: Self = Self { way: Way::Asked, gradient: true };
 }
 
 impl NeuralOde {
@@ -142,7 +144,7 @@ impl NeuralOde {
     /// # Errors
     /// [`Error::LimitExceeded`] if it does not fit the device, [`Error::Invalid`] for an empty batch.
     pub fn memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Purpose::Gradient, batch, false)?, self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::GRADIENT, batch, false)?, self.gpu.caps())?.memory)
     }
 
     /// The ways to the gradient of `batch` trajectories that are exact, and what each takes; the cheapest in evaluations of
@@ -167,7 +169,7 @@ impl NeuralOde {
     /// # Errors
     /// [`Error::LimitExceeded`] if none of them could be had on any device, [`Error::Invalid`] for an empty batch.
     pub fn candidates(&self, batch: usize) -> Result<Vec<Candidate>> {
-        let (spec, wish) = self.wish(Purpose::Gradient, batch);
+        let (spec, wish) = self.wish(Purpose::GRADIENT, batch);
         candidates(&spec, wish, self.gpu.caps())
     }
 
@@ -176,7 +178,7 @@ impl NeuralOde {
     /// # Errors
     /// As [`Self::memory_plan`].
     pub fn solve_memory_plan(&self, batch: usize) -> Result<MemoryPlan> {
-        Ok(Plan::new(self.spec(Purpose::Solve, batch, false)?, self.gpu.caps())?.memory)
+        Ok(Plan::new(self.spec(Purpose::SOLVE, batch, false)?, self.gpu.caps())?.memory)
     }
 
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.
@@ -187,17 +189,7 @@ impl NeuralOde {
     /// [`Report::status`].
     pub fn solve(&self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         self.check_input(theta, &x0)?;
-        let solve = |purpose| self.with_session(purpose, x0.nrows(), false, |session| session.solve(theta, x0));
-        match solve(Purpose::Solve) {
-            Err(error) if self.policy.redo && left_range(&error) => {
-                let warning = Warning::RedoneInFloats { reason: error.to_string() };
-                tracing::warn!("{warning}");
-                let mut solution = solve(Purpose::SolveAgain)?;
-                solution.report.warnings.insert(0, warning);
-                Ok(solution)
-            }
-            other => other,
-        }
+        self.solve_in_parts(theta, x0)
     }
 
     /// The objective and its gradients: the loss of `observations`, by default the mean squared error against targets
@@ -225,7 +217,7 @@ impl NeuralOde {
     /// ```
     ///
     /// # Errors
-    /// As [`Self::solve`]; [`Error::NonFinite`] if no trajectory stays finite.
+    /// As [`Self::solve`]; [`Error::NoneLeft`] if no trajectory is left, [`Error::NonFinite`] if their sum overflows.
     pub fn loss_and_gradient<'a>(
         &self,
         theta: &Parameters,
@@ -263,53 +255,6 @@ impl NeuralOde {
         self.gradient(theta, x0, Seed::Cotangents(cotangents))
     }
 
-    /// A gradient, done again from checkpoints if its reconstruction is off and the adjoint is automatic.
-    fn gradient(&self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
-        let Policy { tolerance, strict, redo } = self.policy;
-        let batch = x0.nrows();
-        let weighted = matches!(seed, Seed::Targets(observations) if observations.is_weighted());
-        let again = |warning: Warning| {
-            tracing::warn!("{warning}");
-            let mut gradient = self.with_session(Purpose::Again, batch, weighted, |s| s.gradient(theta, x0, seed))?;
-            gradient.report.warnings.insert(0, warning);
-            Ok(gradient)
-        };
-        let mut gradient = match self.with_session(Purpose::Gradient, batch, weighted, |s| s.gradient(theta, x0, seed))
-        {
-            Err(Error::NotReversed { words, .. }) if redo => return again(Warning::RedoneInexact { words }),
-            // Floats put such a trajectory into quarantine, and the rest goes on.
-            Err(error) if redo && left_range(&error) => {
-                return again(Warning::RedoneInFloats { reason: error.to_string() });
-            }
-            // All may have been lost on the way back; those lost on the way there are lost from checkpoints too.
-            Err(Error::NonFinite { .. }) if redo && self.adjoint == Adjoint::Reversible => {
-                return again(Warning::Redone { drift: f32::INFINITY, tolerance });
-            }
-            other => other?,
-        };
-        // The certificate leaves out what did not come back at all.
-        let lost = gradient.report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. }));
-        if redo && self.adjoint == Adjoint::Reversible && lost {
-            return again(Warning::Redone { drift: f32::INFINITY, tolerance });
-        }
-        let drift = gradient.reconstruction.as_ref().map_or(0.0, |r| r.max_abs);
-        if drift <= tolerance {
-            return Ok(gradient);
-        }
-        if redo {
-            return again(Warning::Redone { drift, tolerance });
-        }
-        if strict {
-            let remedy =
-                "use an exact adjoint (blanes_moan4 with exact, or checkpointed), smaller steps or more anchors";
-            return Err(Error::Drift { drift, tolerance, remedy: remedy.into() });
-        }
-        let warning = Warning::Drift { drift, tolerance, adjoint: self.adjoint };
-        tracing::warn!("{warning}");
-        gradient.report.warnings.push(warning);
-        Ok(gradient)
-    }
-
     /// The problem of a session; a memory budget may have its say in how the gradient is found.
     fn spec(&self, purpose: Purpose, batch: usize, weighted: bool) -> Result<Spec> {
         let (spec, wish) = self.wish(purpose, batch);
@@ -319,19 +264,33 @@ impl NeuralOde {
 
     /// The same before the budget had its say.
     fn wish(&self, purpose: Purpose, batch: usize) -> (Spec, Wish) {
-        let spec = Spec { batch, ..self.spec.clone() };
-        let spec = match purpose {
-            Purpose::Solve => spec,
-            Purpose::SolveAgain => Spec { arithmetic: Arithmetic::Float, ..spec },
-            Purpose::Gradient => Spec { adjoint: Some(self.adjoint), ..spec },
-            Purpose::Again => Spec { adjoint: Some(Adjoint::Checkpointed), arithmetic: Arithmetic::Float, ..spec },
-        };
-        let adjoint = if purpose == Purpose::Again { Adjoint::Checkpointed } else { self.asked };
+        let Purpose { way, gradient } = purpose;
+        let mut spec = Spec { batch, ..self.spec.clone() };
+        let mut adjoint = self.adjoint;
+        // What is left to a net is worthless only when no net is left.
+        spec.parted = if self.policy.redo && way != Way::Kept { APART } else { PARTED };
+        match way {
+            Way::Asked => {}
+            Way::LargerLog { words } => {
+                spec.options.log_words = Some(words);
+                spec.contraction = spec.options.contraction(spec.method, adjoint, spec.grid.steps());
+            }
+            Way::Kept => {
+                adjoint = Adjoint::Stored;
+                spec.arithmetic = Arithmetic::Float;
+                spec.options.fraction_bits = None;
+                // Floats whose states are kept need no log.
+                spec.contraction = spec.contraction.map(|_| Contraction::STRONGEST);
+            }
+        }
+        spec.adjoint = gradient.then_some(adjoint);
         let fused = may_fuse(&self.gpu, &spec);
+        let adjoint = if way == Way::Kept { Adjoint::Auto } else { self.asked };
         (spec, Wish { adjoint, beside: 0, fused })
     }
 
-    /// Runs `work` in the session of this kind and batch, made anew if the batch changed.
+    /// Runs `work` in the session of this purpose and batch, made anew if the batch changed. Sessions of parts of a batch
+    /// are not kept.
     fn with_session<T>(
         &self,
         purpose: Purpose,
@@ -339,8 +298,13 @@ impl NeuralOde {
         weighted: bool,
         work: impl FnOnce(&mut Session) -> Result<T>,
     ) -> Result<T> {
+        if purpose.way != Way::Asked {
+            let mut session = Session::new(&self.gpu, self.spec(purpose, batch, weighted)?)?;
+            session.profile = self.profile;
+            return work(&mut session);
+        }
         let mut sessions = self.sessions.lock().unwrap_or_else(PoisonError::into_inner);
-        let place = &mut sessions[purpose as usize];
+        let place = &mut sessions[usize::from(purpose.gradient)];
         // Taken out while it works: after an error its buffers may be half-written, so it is not put back.
         let mut session = match place.take() {
             Some(session) if session.batch() == batch && session.is_weighted() == weighted => session,

@@ -6,12 +6,8 @@ use super::arrays::{check_finite, to_device};
 use crate::error::{Error, Result};
 use crate::model::Loss;
 
-/// A target beyond this would make a sum of squares overflow.
-const TARGET_LIMIT: f32 = 1e15;
-/// A weight beyond this would make the largest of squares overflow.
-const WEIGHT_LIMIT: f32 = 1e6;
-/// Largest |ln σ|: beyond it the square of a residual of ordinary size in units of σ is no f32 number.
-const LOG_SCALE_LIMIT: f32 = 30.0;
+/// Largest |ln σ|: beyond it neither σ nor 1/σ is a number of f32.
+const LOG_SCALE_LIMIT: f32 = 80.0;
 
 /// Observations of the states at the save times, `[time, batch, dim]` each.
 ///
@@ -43,7 +39,7 @@ impl<'a> Observations<'a> {
         Self { targets, weights: None, mask: None, log_scale: &[] }
     }
 
-    /// Sets a weight from 0 to 10⁶ for every observation. Weights multiply the terms of the loss; its divisor stays the number of
+    /// Sets a weight ≥ 0 for every observation. Weights multiply the terms of the loss; its divisor stays the number of
     /// observations.
     #[must_use]
     pub fn weights(self, weights: ArrayView3<'a, f32>) -> Self {
@@ -73,9 +69,9 @@ impl<'a> Observations<'a> {
         if let Some(weights) = &self.weights {
             check_shape("weights", weights.shape(), expected)?;
             check_finite("weights", weights)?;
-            if let Some((index, weight)) = weights.indexed_iter().find(|(_, w)| !(0.0..=WEIGHT_LIMIT).contains(*w)) {
+            if let Some((index, weight)) = weights.indexed_iter().find(|(_, w)| **w < 0.0) {
                 let problem = format!("{weight} at {index:?}");
-                let remedy = format!("use weights from 0 to {WEIGHT_LIMIT:e}, and a mask for missing values");
+                let remedy = "use weights ≥ 0, and a mask for missing values";
                 return Err(Error::invalid("weights", problem, remedy));
             }
         }
@@ -99,26 +95,8 @@ impl<'a> Observations<'a> {
             if !value.is_finite() {
                 return Err(Error::NonFiniteData { what: "targets".into(), value: value.into(), index });
             }
-            if value.abs() > TARGET_LIMIT {
-                let remedy = format!("use units in which they are below {TARGET_LIMIT:e}, or mask the outliers");
-                return Err(Error::invalid("targets", format!("{value:e} at {index}"), remedy));
-            }
         }
         Ok(())
-    }
-
-    /// Largest magnitude of a target that is seen.
-    pub(super) fn largest(&self) -> f32 {
-        let mut largest = 0.0_f32;
-        match &self.mask {
-            None => self.targets.iter().for_each(|v| largest = largest.max(v.abs())),
-            Some(mask) => Zip::from(&self.targets).and(mask).for_each(|v, &seen| {
-                if seen {
-                    largest = largest.max(v.abs());
-                }
-            }),
-        }
-        largest
     }
 
     /// Targets as the device gets them: zero where masked.

@@ -7,7 +7,7 @@ use serde::Serialize;
 
 use crate::gpu::KernelTime;
 use crate::plan::{FieldEvaluations, MemoryPlan};
-use crate::solver::{Adjoint, TimeGradient, TimeGrid, range};
+use crate::solver::{Adjoint, TimeGradient, TimeGrid};
 
 /// What became of one trajectory. A failure is a value, not an error: the other trajectories go on, and a failed one
 /// takes no part in loss and gradient.
@@ -24,14 +24,15 @@ pub enum TrajectoryStatus {
         /// Time at the end of the step.
         time: f64,
     },
-    /// The state was finite, but at the end of this step, where it is observed, beyond 1e15, or the running cost up to there
-    /// was not finite: the objective of the batch would overflow.
-    LossOverflow {
+    /// The state was finite, but its running cost was not at the end of this step: the objective of the batch would overflow.
+    CostOverflow {
         /// Number of the step, from 0.
         step: usize,
         /// Time at the end of the step.
         time: f64,
     },
+    /// The states were finite, but so far from a target that the sum of the losses would overflow.
+    LossOverflow,
     /// The state left the range of fixed point in this step of the forward pass.
     OutOfRange {
         /// Number of the step, from 0.
@@ -39,6 +40,11 @@ pub enum TrajectoryStatus {
         /// Time at the end of the step.
         time: f64,
     },
+    /// The two copies of a pair have parted: at the end of some step they were further from each other than half of the
+    /// largest magnitude that a component has met, so that neither is a solution.
+    Parted,
+    /// The resolution of fixed point, with the binary point that was given, is not small against a component.
+    TooCoarse,
     /// The reconstructed state or the adjoint was NaN or infinite in this step of the reverse pass.
     ReverseNonFinite {
         /// Number of the step, from 0.
@@ -48,6 +54,68 @@ pub enum TrajectoryStatus {
     },
 }
 
+impl TrajectoryStatus {
+    /// True if nothing went wrong.
+    #[must_use]
+    pub fn is_ok(self) -> bool {
+        self == Self::Ok
+    }
+
+    /// The time at which it failed, if that is known.
+    #[must_use]
+    pub fn time(self) -> Option<f64> {
+        match self {
+            Self::NonFinite { time, .. }
+            | Self::CostOverflow { time, .. }
+            | Self::OutOfRange { time, .. }
+            | Self::ReverseNonFinite { time, .. } => Some(time),
+            Self::Ok | Self::LossOverflow | Self::Parted | Self::TooCoarse => None,
+        }
+    }
+}
+
+impl fmt::Display for TrajectoryStatus {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Ok => f.write_str("went well"),
+            Self::NonFinite { step, time } => write!(
+                f,
+                "became NaN or infinite in step {step}, at t = {time}: use smaller steps, or look for weights that make the field explode"
+            ),
+            Self::CostOverflow { step, time } => {
+                write!(f, "its running cost overflowed in step {step}, at t = {time}: use smaller weights of the cost")
+            }
+            Self::LossOverflow => f.write_str(
+                "its loss overflowed f32, so far is a state from its target: use smaller steps, weights of the observations that fit their units, or mask outliers",
+            ),
+            Self::OutOfRange { step, time } => write!(
+                f,
+                "left the range of fixed point in step {step}, at t = {time}: use smaller steps, or the stored adjoint"
+            ),
+            Self::Parted => f.write_str(
+                "the two copies of its state have parted, so that neither is a solution: use smaller steps, more log words, or a Runge–Kutta method",
+            ),
+            Self::TooCoarse => f.write_str(
+                "the fraction bits that were given leave a component less than a millionth of its size: leave them out",
+            ),
+            Self::ReverseNonFinite { step, time } => write!(
+                f,
+                "its reconstruction or adjoint became NaN or infinite in step {step} of the reverse pass, at t = {time}: use the stored or checkpointed adjoint, or smaller steps"
+            ),
+        }
+    }
+}
+
+/// Kinds of status words, above the number of the entry; mirror of `shaders/status.wgsl`.
+pub(super) mod status {
+    pub(in crate::problem) const NON_FINITE: u32 = 1;
+    pub(in crate::problem) const COST_OVERFLOW: u32 = 3;
+    pub(in crate::problem) const OUT_OF_RANGE: u32 = 4;
+    pub(in crate::problem) const PARTED: u32 = 5;
+    pub(in crate::problem) const COARSE: u32 = 6;
+    pub(in crate::problem) const LOSS_OVERFLOW: u32 = 7;
+}
+
 /// Decodes the status words of the kernels (shaders/status.wgsl); `step_of` tells the step of an entry of the track.
 pub(crate) fn read_status(words: &[u32], grid: &TimeGrid, step_of: impl Fn(usize) -> usize) -> Vec<TrajectoryStatus> {
     let decode = |&word: &u32| {
@@ -55,9 +123,12 @@ pub(crate) fn read_status(words: &[u32], grid: &TimeGrid, step_of: impl Fn(usize
         let time = |n: usize| grid.times().get(n).copied().unwrap_or(f64::NAN);
         match word >> 28 {
             0 => TrajectoryStatus::Ok,
-            1 => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
-            4 => TrajectoryStatus::OutOfRange { step, time: time(step + 1) },
-            3 => TrajectoryStatus::LossOverflow { step, time: time(step + 1) },
+            status::NON_FINITE => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
+            status::COST_OVERFLOW => TrajectoryStatus::CostOverflow { step, time: time(step + 1) },
+            status::OUT_OF_RANGE => TrajectoryStatus::OutOfRange { step, time: time(step + 1) },
+            status::PARTED => TrajectoryStatus::Parted,
+            status::COARSE => TrajectoryStatus::TooCoarse,
+            status::LOSS_OVERFLOW => TrajectoryStatus::LossOverflow,
             _ => TrajectoryStatus::ReverseNonFinite { step, time: time(step) },
         }
     };
@@ -96,14 +167,40 @@ pub struct Report {
     pub adjoint: Option<Adjoint>,
     /// States kept on the way, x(t0) or x(t1) among them: with the checkpointed adjoint and with anchored backsolve.
     pub anchors: Option<u64>,
-    /// Methods on a pair: the largest distance of the two copies at the ends of steps, over all trajectories that went
-    /// well. It should be of the size of the method's error; a large one says that the copies have parted, as they do on
+    /// Methods on a pair: the largest distance of the two copies at the ends of steps, relative to the largest magnitude that
+    /// the component has met, over all trajectories that went well. It should be of the size of the method's error; a large one says that the copies have parted, as they do on
     /// a contracting field without enough log words.
     pub copy_difference: Option<f32>,
-    /// Fixed point: bits below the binary point.
-    pub fraction_bits: Option<u32>,
+    /// Fixed point: the binary points of the trajectories that went well.
+    pub fraction_bits: Option<FractionBits>,
     /// What the caller should know.
     pub warnings: Vec<Warning>,
+}
+
+/// Bits below the binary points of fixed point, of which every component of every trajectory has one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
+pub struct FractionBits {
+    /// Of the component with the widest range.
+    pub min: i32,
+    /// Of the component with the finest resolution.
+    pub max: i32,
+}
+
+/// Why trajectories were done another way than the rest of their batch.
+#[derive(Clone, Copy, Debug, PartialEq)]
+#[non_exhaustive]
+pub enum Reason {
+    /// The two copies of the state have parted.
+    Parted,
+    /// Fixed point does not hold the state: its range was left, or the binary point that was given is too coarse.
+    Range,
+    /// The reconstruction of x(t0) was off by more than the tolerance.
+    Drift {
+        /// The largest distance, relative to what the component has met; infinite where nothing came back.
+        drift: f32,
+        /// The tolerance.
+        tolerance: f32,
+    },
 }
 
 /// Something that is no error, but that the caller should know.
@@ -112,43 +209,42 @@ pub struct Report {
 pub enum Warning {
     /// The reconstruction of x(t0) is off by more than the tolerance.
     Drift {
-        /// Largest |x̂(t0) − x(t0)|.
+        /// Largest |x̂(t0) − x(t0)| relative to what the component has met.
         drift: f32,
         /// The tolerance.
         tolerance: f32,
         /// The adjoint that reconstructed.
         adjoint: Adjoint,
     },
-    /// As `Drift`, and the batch was done again from checkpoints; what is returned is exact.
+    /// Trajectories that were done again another way, apart from the rest of the batch.
     Redone {
-        /// Largest |x̂(t0) − x(t0)|.
-        drift: f32,
-        /// The tolerance.
-        tolerance: f32,
+        /// How many.
+        trajectories: usize,
+        /// Why.
+        reason: Reason,
+        /// How: words of the log of an exact walk, or `None` for floats, and states that are kept.
+        log_words: Option<u32>,
     },
     /// The words of fixed point did not come back, and the batch was done again from checkpoints.
     RedoneInexact {
         /// Words that differed.
         words: u64,
     },
-    /// Data or states do not fit the range of fixed point, and the batch was done in floats, a gradient from checkpoints.
-    RedoneInFloats {
-        /// What did not fit.
-        reason: String,
-    },
     /// The two copies of a pair have parted.
     CopiesParted {
-        /// Their largest distance.
+        /// Their largest distance, relative to what the component has met.
         difference: f32,
         /// The distance beyond which there is a warning.
         limit: f32,
         /// Words of the contraction log as they were asked for; `None` if more of them would not help.
         log_words: Option<u32>,
     },
-    /// The range of fixed point was too small, and the batch was done again with a wider one.
-    Widened {
-        /// Bits below the point now.
-        fraction_bits: u32,
+    /// Binary points of fixed point were not where the trajectories took their components, and were moved.
+    PointsMoved {
+        /// Trajectories that left a range.
+        widened: usize,
+        /// Trajectories with a component whose resolution was not small against it.
+        refined: usize,
     },
 }
 
@@ -157,29 +253,49 @@ impl fmt::Display for Warning {
         match self {
             Self::Drift { drift, tolerance, adjoint } => write!(
                 f,
-                "the reconstructed x(t0) is off by {drift:.2e}, more than {tolerance:.2e}: do not trust this gradient; use an exact adjoint (blanes_moan4 with exact, or checkpointed) instead of {adjoint}"
+                "the reconstructed x(t0) is off by {drift:.2e} of its size, more than {tolerance:.2e}: do not trust this gradient; use an exact adjoint (blanes_moan4 with exact, or checkpointed) instead of {adjoint}"
             ),
-            Self::Redone { drift, tolerance } => write!(
-                f,
-                "the reconstructed x(t0) was off by {drift:.2e}, more than {tolerance:.2e}: the batch was done again from checkpoints, and this gradient is exact"
-            ),
+            Self::Redone { trajectories, reason, log_words } => {
+                let were =
+                    if *trajectories == 1 { "1 trajectory was" } else { &format!("{trajectories} trajectories were") };
+                match log_words {
+                    Some(words) => write!(f, "{were} done again with {words} log words: {reason}"),
+                    None => write!(f, "{were} done again in floats, with kept states: {reason}"),
+                }
+            }
             Self::RedoneInexact { words } => write!(
                 f,
                 "{words} words of the state did not come back: the driver does not repeat its own bits; the batch was done again from checkpoints"
             ),
             Self::CopiesParted { difference, limit, log_words } => write!(
                 f,
-                "the two copies of the state are {difference:.2e} apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps{}",
+                "the two copies of the state are {difference:.2e} of their size apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps{}",
                 log_words.map_or(String::new(), |words| format!(" or more log words than {words}"))
             ),
-            Self::RedoneInFloats { reason } => {
-                write!(f, "the batch was done in floats instead of fixed point: {reason}")
+            Self::PointsMoved { widened, refined } => {
+                let parts = [
+                    (*widened, "left a range of fixed point and were walked again with a wider one"),
+                    (*refined, "had a component finer than its resolution and were walked again with a finer one"),
+                ];
+                let told: Vec<String> = parts
+                    .iter()
+                    .filter(|(count, _)| *count > 0)
+                    .map(|(count, what)| format!("{count} trajectories {what}"))
+                    .collect();
+                f.write_str(&told.join("; "))
             }
-            Self::Widened { fraction_bits } => write!(
-                f,
-                "a state left the fixed-point range, so the batch was done again with {fraction_bits} fraction bits (±{})",
-                range(*fraction_bits)
-            ),
+        }
+    }
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parted => f.write_str("the two copies of the state had parted"),
+            Self::Range => f.write_str("fixed point did not hold the state"),
+            Self::Drift { drift, tolerance } => {
+                write!(f, "the reconstructed x(t0) was off by {drift:.2e} of its size, more than {tolerance:.2e}")
+            }
         }
     }
 }
@@ -194,13 +310,21 @@ impl Report {
     /// Number of trajectories that met a non-finite value, or whose loss would have.
     #[must_use]
     pub fn non_finite(&self) -> usize {
-        self.status.len() - self.ok() - self.out_of_range()
+        self.status.len() - self.ok() - self.out_of_range() - self.parted()
     }
 
-    /// Number of trajectories that left the range of fixed point.
+    /// Number of trajectories whose two copies have parted.
+    #[must_use]
+    pub fn parted(&self) -> usize {
+        self.status.iter().filter(|s| **s == TrajectoryStatus::Parted).count()
+    }
+
+    /// Number of trajectories that fixed point does not hold.
     #[must_use]
     pub fn out_of_range(&self) -> usize {
-        self.status.iter().filter(|s| matches!(s, TrajectoryStatus::OutOfRange { .. })).count()
+        let out =
+            |s: &&TrajectoryStatus| matches!(s, TrajectoryStatus::OutOfRange { .. } | TrajectoryStatus::TooCoarse);
+        self.status.iter().filter(out).count()
     }
 }
 
@@ -213,10 +337,20 @@ pub struct Cost {
     pub per_trajectory: Vec<f64>,
 }
 
+impl Cost {
+    /// The cost of every trajectory, NaN for a failed one, with their mean or sum.
+    pub(super) fn new(per_trajectory: Vec<f64>, summed: bool) -> Self {
+        let well = || per_trajectory.iter().filter(|c| !c.is_nan());
+        let sum: f64 = well().sum();
+        let total = if summed { sum } else { sum / well().count().max(1) as f64 };
+        Self { total, per_trajectory }
+    }
+}
+
 /// States at the save times.
 #[derive(Clone, Debug)]
 pub struct Solution {
-    /// `[time, batch, dim]`. Rows of a failed trajectory hold what the solver computed, from some time on NaN or infinity.
+    /// `[time, batch, dim]`. NaN after a trajectory has failed.
     pub states: Array3<f32>,
     /// Running costs, if the problem has one.
     pub cost: Option<Cost>,
@@ -233,11 +367,46 @@ pub struct Reconstruction {
     pub max_abs: f32,
     /// Mean over the trajectories of their largest component.
     pub mean_abs: f32,
+    /// Largest `|x̂(t0) − x(t0)|` relative to the largest magnitude that the component has met on the way: what the
+    /// tolerance is held against.
+    pub max_relative: f32,
+    /// Mean over the trajectories of that of their components.
+    pub mean_relative: f32,
     /// Per trajectory the largest component; infinite for a failed trajectory.
     pub per_trajectory: Vec<f32>,
+    /// The same relative to what the component has met.
+    pub relative_per_trajectory: Vec<f32>,
     /// Fixed point: words of the state, over all trajectories and failed ones too, that differ from the initial ones.
     /// Always zero in a result; `None` for floats.
     pub words_differing: Option<u64>,
+}
+
+impl Reconstruction {
+    /// From the distances of every trajectory, in the units of the state and relative.
+    pub(super) fn new(
+        per_trajectory: Vec<f32>,
+        relative_per_trajectory: Vec<f32>,
+        status: &[TrajectoryStatus],
+        words_differing: Option<u64>,
+    ) -> Self {
+        let well = |drifts: &[f32]| -> (f32, f32) {
+            let well = || drifts.iter().zip(status).filter(|(_, s)| s.is_ok()).map(|(d, _)| *d);
+            #[expect(clippy::cast_possible_truncation, reason = "a mean that is reported as f32")]
+            let mean = (well().map(f64::from).sum::<f64>() / well().count().max(1) as f64) as f32;
+            (well().fold(0.0, f32::max), mean)
+        };
+        let ((max_abs, mean_abs), (max_relative, mean_relative)) =
+            (well(&per_trajectory), well(&relative_per_trajectory));
+        Self {
+            max_abs,
+            mean_abs,
+            max_relative,
+            mean_relative,
+            per_trajectory,
+            relative_per_trajectory,
+            words_differing,
+        }
+    }
 }
 
 /// Gradients of the objective `J`: the loss of the observations plus the mean running cost; or a vector–Jacobian product,

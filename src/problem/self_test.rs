@@ -10,7 +10,7 @@ use super::reference::reference_of;
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, execute, read};
 use crate::model::{Init, Parameters};
-use crate::plan::{Observe, Plan, Slot, Spec, summary};
+use crate::plan::{Elsewhere, Observe, Plan, Slot, Spec, summary};
 use crate::solver::{AdjointOptions, Contraction, DEFAULT_LOG_WORDS, TimeGrid};
 
 /// Steps of the test.
@@ -79,7 +79,13 @@ fn repeats(gpu: &Gpu, plan: &Plan) -> Result<Option<bool>> {
     execute(
         &mut arena,
         &plan,
-        &[&plan.pack()?, &plan.start(false), &plan.forward(Observe::Loss)?, &plan.loss()?, &reverse],
+        &[
+            &plan.pack()?,
+            &plan.start(false),
+            &plan.forward(Observe::Save)?,
+            &plan.loss(Elsewhere::default())?,
+            &reverse,
+        ],
     )?;
     let found: Vec<f32> = read(&arena, Slot::Summary, summary::LEN as u64)?;
     Ok((found[summary::SURVIVORS] > 0.0).then_some(found[summary::DIFFERING] == 0.0))

@@ -1,5 +1,6 @@
 //! The buffers and programs of one problem at one batch size, kept between calls.
 
+use std::collections::BTreeSet;
 use std::time::Instant;
 
 use ndarray::{ArrayView2, ArrayView3};
@@ -7,16 +8,18 @@ use ndarray::{ArrayView2, ArrayView3};
 use super::arrays::to_device;
 use super::fuse_if_exact;
 use super::observations::Observations;
-use super::outcome::{Gradient, Report, Solution, TrajectoryStatus, Warning, read_status};
+use super::outcome::{FractionBits, Gradient, Report, Solution, TrajectoryStatus, Warning, read_status, status};
 use super::reference::{device_reference, reference_of};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, KernelTime, add, execute, execute_profiled, read};
 use crate::model::Parameters;
-use crate::plan::{Arithmetic, Observe, Plan, Program, Slot, Spec, Work, step_of, summary};
-use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
+use crate::plan::{Arithmetic, Coarse, Elsewhere, Observe, Plan, Program, Slot, Spec, Work, step_of, summary};
+use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, asked};
 
-/// The copies of a pair may be this far apart before there is a warning.
-const PARTED: f32 = 1e-2;
+/// The copies of a pair may be this far apart, relative to what a component has met, before there is a warning.
+pub(super) const APART: f32 = 1e-2;
+/// Walks after which a trajectory that still moves its binary points is given up: from any range to that of f32.
+const MOST_WALKS: usize = 32;
 
 /// What the reverse pass starts from.
 #[derive(Clone, Copy, Debug)]
@@ -35,6 +38,10 @@ pub(super) struct Session {
     /// True if kernels are to be timed.
     pub(super) profile: bool,
     done: Done,
+    /// What the loss was planned with.
+    pub(super) elsewhere: Elsewhere,
+    /// Trajectories whose binary points were moved in the last walk.
+    moved: Moved,
 }
 
 /// What a call has made the device do so far.
@@ -45,38 +52,78 @@ struct Done {
     times: Option<Vec<KernelTime>>,
 }
 
+/// A part of a pass.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Part {
+    Pack,
+    Start,
+    StartAgain,
+    Forward(Observe),
+    Loss,
+    Reverse,
+}
+
 /// The parts of a pass, planned once.
 #[derive(Debug, Default)]
 struct Programs {
     pack: Program,
     start: Program,
     start_again: Program,
-    /// The last kind of forward pass, and its work.
-    forward: Option<(Observe, Program, Work)>,
+    /// The last kind of forward pass.
+    forward: Option<(Observe, Program)>,
     loss: Program,
     /// Reverse pass and certificate.
     reverse: Program,
-    /// Of the other programs, without the loss and with it.
-    work: [Work; 2],
 }
 
 impl Programs {
-    fn new(plan: &Plan) -> Result<Self> {
+    fn new(plan: &Plan, elsewhere: Elsewhere) -> Result<Self> {
         let mut programs =
             Self { pack: plan.pack()?, start: plan.start(false), start_again: plan.start(true), ..Self::default() };
         if plan.spec.adjoint.is_some() {
-            programs.loss = plan.loss()?;
+            programs.loss = plan.loss(elsewhere)?;
             programs.reverse = plan.reverse()?;
             programs.reverse.extend(plan.certificate()?);
             programs.reverse.extend(plan.cost_parameters()?);
         }
-        let mut work = Work::default();
-        for program in [&programs.pack, &programs.start, &programs.reverse] {
-            work += plan.work(program);
-        }
-        programs.work = [work; 2];
-        programs.work[1] += plan.work(&programs.loss);
         Ok(programs)
+    }
+
+    fn of(&self, part: Part) -> Option<&Program> {
+        match part {
+            Part::Pack => Some(&self.pack),
+            Part::Start => Some(&self.start),
+            Part::StartAgain => Some(&self.start_again),
+            Part::Forward(_) => self.forward.as_ref().map(|(_, program)| program),
+            Part::Loss => Some(&self.loss),
+            Part::Reverse => Some(&self.reverse),
+        }
+    }
+}
+
+/// Trajectories that fixed point was moved for.
+#[derive(Debug, Default)]
+struct Moved {
+    widened: BTreeSet<usize>,
+    refined: BTreeSet<usize>,
+}
+
+impl Moved {
+    /// Takes note of the status after a walk; true if a point was moved since the walk `before`.
+    fn note(&mut self, words: &[u32], before: &[u32], coarse: Coarse) -> bool {
+        let of = |kind: u32| words.iter().enumerate().filter(move |(_, w)| **w >> 28 == kind).map(|(b, _)| b);
+        let widened = of(status::OUT_OF_RANGE).count();
+        self.widened.extend(of(status::OUT_OF_RANGE));
+        // A range that was left is not narrowed again: such a trajectory stays as it is.
+        let moves = coarse == Coarse::Move && words != before;
+        let refined = of(status::COARSE).filter(|_| moves).count();
+        self.refined.extend(of(status::COARSE).filter(|_| moves));
+        widened + refined > 0
+    }
+
+    fn warning(&self) -> Option<Warning> {
+        let (widened, refined) = (self.widened.len(), self.refined.len());
+        (widened + refined > 0).then_some(Warning::PointsMoved { widened, refined })
     }
 }
 
@@ -88,59 +135,20 @@ impl Session {
         if let Some(reference) = plan.spec.cost.as_deref().and_then(reference_of) {
             arena.upload(Slot::Reference, &device_reference(reference, &plan.shape))?;
         }
-        let programs = Programs::new(&plan)?;
-        Ok(Self { gpu: gpu.clone(), plan, arena, programs, profile: false, done: Done::default() })
+        let elsewhere = Elsewhere::default();
+        let programs = Programs::new(&plan, elsewhere)?;
+        let (done, moved) = (Done::default(), Moved::default());
+        Ok(Self { gpu: gpu.clone(), plan, arena, programs, profile: false, done, elsewhere, moved })
     }
 
-    /// Puts the binary point where the data ask for it; floats have none.
-    fn fit_range(&mut self, x0: &ArrayView2<'_, f32>, seed: Option<&Seed<'_>>) -> Result<()> {
-        let largest = |values: &mut dyn Iterator<Item = &f32>| values.fold(0.0_f32, |m, v| m.max(v.abs()));
-        let targets = match seed {
-            Some(Seed::Targets(observations)) => observations.largest(),
-            _ => 0.0,
-        };
+    /// Refuses data that do not fit a range of fixed point that was given.
+    fn check_range(&self, x0: &ArrayView2<'_, f32>) -> Result<()> {
         match self.plan.spec.arithmetic {
             Arithmetic::Float => Ok(()),
             Arithmetic::Fixed { .. } => {
-                let options = self.plan.spec.options;
-                let states = largest(&mut x0.iter());
-                if options.fraction_bits.is_some() {
-                    return self.set_fraction_bits(options.fraction_bits_for(states.max(targets))?);
-                }
-                let bits = options.fraction_bits_for(states)?;
-                // Targets ask for room, but no state need come near them.
-                let room = options.fraction_bits_for(targets).unwrap_or(*FRACTION_BITS.start());
-                self.set_fraction_bits(bits.min(room))
+                self.plan.spec.options.check_range(x0.iter().fold(0.0_f32, |m, v| m.max(v.abs())))
             }
         }
-    }
-
-    fn set_fraction_bits(&mut self, bits: u32) -> Result<()> {
-        if self.plan.spec.arithmetic.fraction_bits() != bits {
-            self.plan.set_fraction_bits(bits);
-            self.programs = Programs::new(&self.plan)?;
-        }
-        Ok(())
-    }
-
-    /// Widens the range of fixed point if a trajectory has left it.
-    ///
-    /// True if the run is to be done again.
-    fn widen(&mut self, report: &mut Report, widened: bool) -> Result<bool> {
-        let place = report.status.iter().position(|s| matches!(s, TrajectoryStatus::OutOfRange { .. }));
-        let Some(trajectory) = place else { return Ok(false) };
-        let bits = self.plan.spec.arithmetic.fraction_bits();
-        let wider = bits.saturating_sub(WIDER).max(*FRACTION_BITS.start());
-        if !widened && wider < bits {
-            self.set_fraction_bits(wider)?;
-            return Ok(true);
-        }
-        let time = match report.status[trajectory] {
-            TrajectoryStatus::OutOfRange { time, .. } => time,
-            _ => f64::NAN,
-        };
-        let others = report.out_of_range() - 1;
-        Err(Error::OutOfRange { trajectory, time, range: range(bits), others })
     }
 
     pub(super) fn batch(&self) -> usize {
@@ -153,47 +161,44 @@ impl Session {
 
     pub(super) fn solve(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         let start = self.begin();
-        self.fit_range(&x0, None)?;
+        self.check_range(&x0)?;
         self.upload(theta, None, x0)?;
-        self.run(Observe::Save, false)?;
+        self.walk(Observe::Save)?;
         let mut report = self.report(start)?;
-        if self.widen(&mut report, false)? {
-            self.run(Observe::Save, false)?;
-            report = self.report(start)?;
-            self.widen(&mut report, true)?;
-            self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
-        }
-        let mut report = self.told(report);
-        let states = self.at_saves(self.plan.seen())?;
+        let states = self.states(&report)?;
         let cost = self.cost(&report, squares(theta), false)?;
         report.seconds = start.elapsed().as_secs_f64();
         Ok(Solution { states, cost, report })
     }
 
-    pub(super) fn gradient(&mut self, theta: &Parameters, x0: ArrayView2<'_, f32>, seed: Seed<'_>) -> Result<Gradient> {
+    /// A gradient; that no trajectory is left is for the caller to judge.
+    pub(super) fn gradient(
+        &mut self,
+        theta: &Parameters,
+        x0: ArrayView2<'_, f32>,
+        seed: &Seed<'_>,
+        elsewhere: Elsewhere,
+    ) -> Result<Gradient> {
         let start = self.begin();
-        self.fit_range(&x0, Some(&seed))?;
-        self.upload(theta, Some(&seed), x0)?;
-        // Words that do not come back say more than a range that was left.
-        self.checked_pass(&seed, false)?;
-        let mut report = self.report(start)?;
-        if self.widen(&mut report, false)? {
-            self.checked_pass(&seed, false)?;
-            report = self.report(start)?;
-            self.widen(&mut report, true)?;
-            self.warn(&mut report, Warning::Widened { fraction_bits: self.plan.spec.arithmetic.fraction_bits() });
+        if self.elsewhere != elsewhere {
+            self.programs.loss = self.plan.loss(elsewhere)?;
+            self.elsewhere = elsewhere;
         }
+        self.check_range(&x0)?;
+        self.upload(theta, Some(seed), x0)?;
+        self.checked_pass(seed, false)?;
+        let mut status = self.status()?;
         // A trajectory that failed on the way back has already added to the sums: once more without it.
-        while report.status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. })) {
-            let before = report.ok();
-            self.checked_pass(&seed, true)?;
-            report = Report { warnings: report.warnings, ..self.report(start)? };
-            if report.ok() == before {
+        while status.iter().any(|s| matches!(s, TrajectoryStatus::ReverseNonFinite { .. })) {
+            let before = status.iter().filter(|s| s.is_ok()).count();
+            self.checked_pass(seed, true)?;
+            status = self.status()?;
+            if status.iter().filter(|s| s.is_ok()).count() == before {
                 break;
             }
         }
-        let report = self.told(report);
-        let mut gradient = self.collect(&seed, squares(theta), report)?;
+        let report = self.report(start)?;
+        let mut gradient = self.collect(seed, squares(theta), report)?;
         gradient.report.seconds = start.elapsed().as_secs_f64();
         Ok(gradient)
     }
@@ -202,12 +207,6 @@ impl Session {
     fn begin(&mut self) -> Instant {
         self.done = Done::default();
         Instant::now()
-    }
-
-    /// The report with what the call has made the device do.
-    fn told(&mut self, report: Report) -> Report {
-        let Done { dispatches, work, times } = std::mem::take(&mut self.done);
-        Report { dispatches, flops: work.flops, bytes_moved: work.bytes, kernels: times, ..report }
     }
 
     /// A pass whose words have come back; if those of the fused kernel have not, by separate kernels.
@@ -231,7 +230,7 @@ impl Session {
                 if self.is_weighted() {
                     self.arena.upload(Slot::Weighting, &observations.device_weights(stride))?;
                 }
-                Observe::Loss
+                Observe::Save
             }
             Seed::Cotangents(values) => {
                 let mut device = Vec::new();
@@ -246,7 +245,47 @@ impl Session {
                 Observe::Cotangents
             }
         };
-        self.run(observe, keep_status)
+        if keep_status {
+            self.run(&[Part::StartAgain, Part::Forward(observe)])?;
+        } else {
+            self.walk(observe)?;
+        }
+        match seed {
+            Seed::Targets(_) => self.run(&[Part::Loss, Part::Reverse]),
+            Seed::Cotangents(_) => self.run(&[Part::Reverse]),
+        }
+    }
+
+    /// The way there. In fixed point once more for as long as a trajectory has moved one of its binary points: those that
+    /// have not keep their bits, so that no trajectory feels another.
+    fn walk(&mut self, observe: Observe) -> Result<()> {
+        self.moved = Moved::default();
+        let fixed = self.plan.spec.arithmetic != Arithmetic::Float;
+        if fixed {
+            self.ask_for_points()?;
+        }
+        self.run(&[Part::Pack, Part::Start, Part::Forward(observe)])?;
+        let mut before = Vec::new();
+        for _ in 0..MOST_WALKS {
+            let words = if fixed { self.status_words()? } else { Vec::new() };
+            if !self.moved.note(&words, &before, self.plan.spec.coarse) {
+                break;
+            }
+            before = words;
+            self.run(&[Part::Start, Part::Forward(observe)])?;
+        }
+        Ok(())
+    }
+
+    /// The binary points that were given, or none.
+    fn ask_for_points(&self) -> Result<()> {
+        let bits = self.plan.spec.options.fraction_bits;
+        #[expect(clippy::cast_possible_wrap, reason = "a number of bits")]
+        let point = bits.map_or(0, |bits| asked(bits as i32));
+        #[expect(clippy::cast_possible_truncation, reason = "a length of memory")]
+        let mut points = vec![point; self.plan.shape.state_values() as usize];
+        points.resize(points.len() + self.plan.spec.field.dim(), 0);
+        self.arena.upload(Slot::AskedPoints, &points)
     }
 
     /// The acceptance test of bit-exact walks: every word is back.
@@ -271,13 +310,8 @@ impl Session {
         tracing::warn!("the fused kernel does not repeat the bits of the way there: walking back in its own kernel");
         self.gpu.set_repeats(kernels, false);
         self.plan.set_fused(false);
-        self.programs = Programs::new(&self.plan)?;
+        self.programs = Programs::new(&self.plan, self.elsewhere)?;
         Ok(true)
-    }
-
-    fn warn(&self, report: &mut Report, warning: Warning) {
-        tracing::warn!("{warning}");
-        report.warnings.push(warning);
     }
 
     fn upload(&mut self, theta: &Parameters, seed: Option<&Seed<'_>>, x0: ArrayView2<'_, f32>) -> Result<()> {
@@ -291,26 +325,20 @@ impl Session {
         self.arena.upload(Slot::Initial, &values)
     }
 
-    /// Runs what `observe` asks for.
-    fn run(&mut self, observe: Observe, keep_status: bool) -> Result<()> {
-        if self.programs.forward.as_ref().is_none_or(|(planned, ..)| *planned != observe) {
-            let forward = self.plan.forward(observe)?;
-            let work = self.plan.work(&forward);
-            self.programs.forward = Some((observe, forward, work));
+    /// Runs parts of a pass.
+    fn run(&mut self, parts: &[Part]) -> Result<()> {
+        for part in parts {
+            if let Part::Forward(observe) = *part
+                && self.programs.forward.as_ref().is_none_or(|(planned, _)| *planned != observe)
+            {
+                self.programs.forward = Some((observe, self.plan.forward(observe)?));
+            }
         }
-        let Programs { pack, start, start_again, forward, loss, reverse, work } = &self.programs;
-        let mut programs = vec![pack, if keep_status { start_again } else { start }];
-        if let Some((_, program, work)) = forward {
-            programs.push(program);
-            self.done.work += *work;
+        let programs: Vec<&Program> = parts.iter().filter_map(|part| self.programs.of(*part)).collect();
+        for program in &programs {
+            self.done.work += self.plan.work(program);
+            self.done.dispatches += program.dispatches();
         }
-        let with_loss = observe == Observe::Loss;
-        if with_loss {
-            programs.push(loss);
-        }
-        programs.push(reverse);
-        self.done.work += work[usize::from(with_loss)];
-        self.done.dispatches += programs.iter().map(|p| p.dispatches()).sum::<usize>();
         if !self.profile {
             return execute(&mut self.arena, &self.plan, &programs);
         }
@@ -320,47 +348,73 @@ impl Session {
         Ok(())
     }
 
-    /// The report of the last run, but for what [`Self::told`] adds.
-    fn report(&self, start: Instant) -> Result<Report> {
+    fn status_words(&self) -> Result<Vec<u32>> {
+        read(&self.arena, Slot::Status, self.batch() as u64)
+    }
+
+    fn status(&self) -> Result<Vec<TrajectoryStatus>> {
         let spec = &self.plan.spec;
-        let words: Vec<u32> = read(&self.arena, Slot::Status, self.batch() as u64)?;
-        let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
+        let step = |entry| step_of(entry, spec.method, &spec.grid, spec.contraction);
+        Ok(read_status(&self.status_words()?, &spec.grid, step))
+    }
+
+    /// The report of a call, with what it has made the device do.
+    fn report(&mut self, start: Instant) -> Result<Report> {
+        let status = self.status()?;
+        let Done { dispatches, work, times } = std::mem::take(&mut self.done);
+        let spec = &self.plan.spec;
         let mut report = Report {
             copy_difference: self.copy_difference(&status)?,
+            fraction_bits: self.fraction_bits(&status)?,
             status,
             steps: spec.grid.steps(),
             field_evaluations: self.plan.evaluations(),
             memory: self.plan.memory.clone(),
             allocated_bytes: self.arena.bytes(),
-            dispatches: 0,
-            flops: 0,
-            bytes_moved: 0,
-            kernels: None,
+            dispatches,
+            flops: work.flops,
+            bytes_moved: work.bytes,
+            kernels: times,
             seconds: start.elapsed().as_secs_f64(),
             adjoint: spec.adjoint,
             anchors: self.plan.anchors(),
-            fraction_bits: match spec.arithmetic {
-                Arithmetic::Float => None,
-                Arithmetic::Fixed { fraction_bits, .. } => Some(fraction_bits),
-            },
             warnings: Vec::new(),
         };
-        if let Some(difference) = report.copy_difference.filter(|d| *d > PARTED) {
-            // More words help where fewer bits than can be are dropped after each step, and the adjoint has a log.
-            let most = spec.contraction.is_some_and(|c| c.bits == Contraction::MOST_BITS);
-            let kicks = spec.method.pair().is_some_and(|p| p.is_additive());
-            let possible = kicks
-                && match spec.adjoint {
-                    Some(adjoint) => adjoint != Adjoint::Reversible,
-                    // A solve does not know of floats whether their adjoint has a log.
-                    None => spec.arithmetic != Arithmetic::Float,
-                };
-            let words =
-                spec.options.log_words.unwrap_or(if spec.contraction.is_some() { DEFAULT_LOG_WORDS } else { 0 });
-            let log_words = (possible && !most).then_some(words);
-            self.warn(&mut report, Warning::CopiesParted { difference, limit: PARTED, log_words });
-        }
+        report.warnings.extend(self.moved.warning());
+        report.warnings.extend(report.copy_difference.filter(|d| *d > APART).map(|d| self.parted(d)));
         Ok(report)
+    }
+
+    /// The warning about copies that part.
+    fn parted(&self, difference: f32) -> Warning {
+        let spec = &self.plan.spec;
+        // More words help where fewer bits than can be are dropped after each step, and the adjoint has a log.
+        let most = spec.contraction.is_some_and(|c| c.bits == Contraction::MOST_BITS);
+        let kicks = spec.method.pair().is_some_and(|p| p.is_additive());
+        let possible = kicks
+            && match spec.adjoint {
+                Some(adjoint) => adjoint != Adjoint::Reversible,
+                // A solve does not know of floats whether their adjoint has a log.
+                None => spec.arithmetic != Arithmetic::Float,
+            };
+        let words = spec.options.log_words.unwrap_or(if spec.contraction.is_some() { DEFAULT_LOG_WORDS } else { 0 });
+        Warning::CopiesParted { difference, limit: APART, log_words: (possible && !most).then_some(words) }
+    }
+
+    /// The binary points of the trajectories that went well.
+    fn fraction_bits(&self, status: &[TrajectoryStatus]) -> Result<Option<FractionBits>> {
+        if self.plan.spec.arithmetic == Arithmetic::Float {
+            return Ok(None);
+        }
+        let shape = &self.plan.shape;
+        let words: Vec<i32> = read(&self.arena, Slot::State, shape.state_buffer_values())?;
+        #[expect(clippy::cast_possible_truncation, reason = "a length of memory")]
+        let points = words[shape.kept_values() as usize..].chunks(shape.stride as usize);
+        let well = points.flat_map(|row| row.iter().zip(status).filter(|(_, s)| s.is_ok()).map(|(p, _)| *p));
+        Ok(well.fold(None, |found: Option<FractionBits>, p| {
+            let FractionBits { min, max } = found.unwrap_or(FractionBits { min: p, max: p });
+            Some(FractionBits { min: min.min(p), max: max.max(p) })
+        }))
     }
 
     /// The largest distance of the copies over the trajectories that went well.

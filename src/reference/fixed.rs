@@ -8,16 +8,16 @@
 /// after rounding.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "the value is an integer and was found to fit")]
-pub fn to_fixed(g: f32, bits: u32) -> (i32, bool) {
+pub fn to_fixed(g: f32, bits: i32) -> (i32, bool) {
     // The product is exact: multiplying by a power of two only moves the exponent, or overflows.
-    let q = (g * power_of_two(bits)).round_ties_even();
+    let q = scaled_by(g, bits).round_ties_even();
     if unfit(q) { (0, true) } else { (q as i32, false) }
 }
 
 /// The nearest f32 of a word, ties to even, by integer operations alone.
 #[must_use]
-pub fn from_fixed(word: i32, bits: u32) -> f32 {
-    let magnitude = nearest(word.unsigned_abs()) / power_of_two(bits);
+pub fn from_fixed(word: i32, bits: i32) -> f32 {
+    let magnitude = scaled_by(nearest(word.unsigned_abs()), -bits);
     if word < 0 { -magnitude } else { magnitude }
 }
 
@@ -25,8 +25,8 @@ pub fn from_fixed(word: i32, bits: u32) -> f32 {
 /// `|g| ≥ 2^(31−bits)`.
 #[must_use]
 #[expect(clippy::cast_possible_truncation, reason = "the value is an integer and was found to fit")]
-pub fn to_fixed2(g: f32, bits: u32) -> ([u32; 2], bool) {
-    let scaled = g * power_of_two(bits);
+pub fn to_fixed2(g: f32, bits: i32) -> ([u32; 2], bool) {
+    let scaled = scaled_by(g, bits);
     if unfit(scaled) {
         return ([0, 0], true);
     }
@@ -36,11 +36,11 @@ pub fn to_fixed2(g: f32, bits: u32) -> ([u32; 2], bool) {
 
 /// The f32 of two words: each is rounded by itself and their sum once more, so that it may be one ulp off the nearest.
 #[must_use]
-pub fn from_fixed2(words: [u32; 2], bits: u32) -> f32 {
+pub fn from_fixed2(words: [u32; 2], bits: i32) -> f32 {
     // Through sign and magnitude: the words of a small negative number are large.
     let value = joined(words);
     let [high, low] = split(value.wrapping_abs());
-    let magnitude = nearest(high) / power_of_two(bits) + nearest(low) / power_of_two(bits) / power_of_two(32);
+    let magnitude = scaled_by(nearest(high), -bits) + scaled_by(nearest(low), -bits - 32);
     if value < 0 { -magnitude } else { magnitude }
 }
 
@@ -122,12 +122,14 @@ fn nearest(n: u32) -> f32 {
     let shift = 8_u32.saturating_sub(n.leading_zeros());
     let half = if shift == 0 { 0 } else { (1 << (shift - 1)) - 1 + u64::from((n >> shift) & 1) };
     let kept = ((u64::from(n) + half) >> shift) as u32;
-    kept as f32 * power_of_two(shift)
+    kept as f32 * f32::from_bits((127 + shift) << 23)
 }
 
-/// `2^e`, exactly, for e up to 127.
-fn power_of_two(e: u32) -> f32 {
-    f32::from_bits((127 + e) << 23)
+/// `v · 2^e` for e from −252 to 254, exactly unless it over- or underflows: `2^e` itself need be no f32.
+fn scaled_by(v: f32, e: i32) -> f32 {
+    let power_of_two = |e: i32| f32::from_bits(((127 + e) << 23).cast_unsigned());
+    let half = e >> 1;
+    v * power_of_two(half) * power_of_two(e - half)
 }
 
 #[cfg(test)]
@@ -152,23 +154,23 @@ mod tests {
     }
 
     /// What [`to_fixed`] must give, in f64, where nothing rounds but the rounding.
-    fn want(g: f32, bits: u32) -> (i32, bool) {
+    fn want(g: f32, bits: i32) -> (i32, bool) {
         let q = (f64::from(g) * f64::from(bits).exp2()).round_ties_even();
         // NaN is not below the limit.
         if q.abs() < LIMIT { (format!("{q:.0}").parse().expect("an integer"), false) } else { (0, true) }
     }
 
     /// The nearest f32 of an integer over `2^bits`, by the exact distances to its neighbours.
-    fn nearest_f32(value: i128, bits: u32) -> f32 {
+    fn nearest_f32(value: i128, bits: i32) -> f32 {
         // Rust rounds integers to nearest even; the power of two is exact.
         value as f32 * (-(bits as f32)).exp2()
     }
 
-    fn check_one(g: f32, bits: u32) {
+    fn check_one(g: f32, bits: i32) {
         assert_eq!(to_fixed(g, bits), want(g, bits), "{g:e} with {bits} bits");
     }
 
-    fn check_two(g: f32, bits: u32) {
+    fn check_two(g: f32, bits: i32) {
         let exact = f64::from(g) * f64::from(bits).exp2();
         let (words, bad) = to_fixed2(g, bits);
         if exact.is_nan() || exact.abs() >= LIMIT {
@@ -179,7 +181,7 @@ mod tests {
         assert_eq!((joined(words), bad), (q, false), "{g:e} with {bits} bits");
     }
 
-    fn check_from_two(value: i64, bits: u32) {
+    fn check_from_two(value: i64, bits: i32) {
         let (found, exact) = (from_fixed2(split(value), bits), nearest_f32(i128::from(value), bits + 32));
         assert!(
             [exact.next_down(), exact, exact.next_up()].contains(&found),
@@ -267,26 +269,26 @@ mod tests {
         #![proptest_config(ProptestConfig { cases: 20_000, failure_persistence: None, rng_seed: RngSeed::Fixed(1), ..ProptestConfig::default() })]
 
         #[test]
-        fn any_float_becomes_the_nearest_word(pattern in any::<u32>(), bits in 0_u32..=31) {
+        fn any_float_becomes_the_nearest_word(pattern in any::<u32>(), bits in -60_i32..=60) {
             check_one(f32::from_bits(pattern), bits);
             check_two(f32::from_bits(pattern), bits);
         }
 
         #[test]
-        fn any_float_in_range_becomes_the_nearest_word(x in -1.2_f32..1.2, scale in 0..60, bits in 16_u32..=29) {
+        fn any_float_in_range_becomes_the_nearest_word(x in -1.2_f32..1.2, scale in 0..60, bits in 16_i32..=29) {
             let g = x * (31.0 - bits as f32 - scale as f32).exp2();
             check_one(g, bits);
             check_two(g, bits);
         }
 
         #[test]
-        fn any_word_becomes_the_nearest_float(word in any::<i32>(), shift in 0..31, bits in 0_u32..=31) {
+        fn any_word_becomes_the_nearest_float(word in any::<i32>(), shift in 0..31, bits in -60_i32..=60) {
             let word = word >> shift;
             prop_assert_eq!(from_fixed(word, bits), nearest_f32(i128::from(word), bits));
         }
 
         #[test]
-        fn any_two_words_become_a_float_within_an_ulp(value in any::<i64>(), shift in 0..63, bits in 0_u32..=31) {
+        fn any_two_words_become_a_float_within_an_ulp(value in any::<i64>(), shift in 0..63, bits in -60_i32..=60) {
             check_from_two(value >> shift, bits);
         }
 

@@ -15,9 +15,11 @@ use crate::error::Error;
 #[serde(try_from = "String", into = "String")]
 #[non_exhaustive]
 pub enum Adjoint {
-    /// [`Self::Exact`] where the method is made of kicks, [`Self::Checkpointed`] for Runge–Kutta methods, and for the
-    /// published reversible schemes [`Self::Reversible`] with checkpoints as a net: a batch whose reconstruction is off
-    /// by more than the tolerance is done again from them, and the report says so.
+    /// For Runge–Kutta methods [`Self::Stored`] while the states fit the budget ([`AdjointOptions::memory`], 256 MiB unless
+    /// told), else [`Self::Checkpointed`]: exact at any scale. [`Self::Exact`] where the method is made of kicks; and for the
+    /// published reversible schemes [`Self::Reversible`] with kept states as a net. Trajectories whose copies part, which
+    /// fixed point does not hold or whose reconstruction is off by more than the tolerance are done again, with a larger log
+    /// or from kept states, by the same method, and the report says so.
     #[default]
     Auto,
     /// Keep the state of every step (of every update, for methods on a pair). Exact; memory grows with their number.
@@ -90,10 +92,10 @@ impl Adjoint {
         let possible = method.adjoints();
         match self {
             Self::Auto => {
-                let order = [Self::Exact, Self::Reversible, Self::Checkpointed];
+                let order = [Self::Exact, Self::Reversible, Self::Stored];
                 let published = matches!(method, Method::ReversibleHeun | Method::McCallumFoster { .. });
                 let first = usize::from(published);
-                Ok(order[first..].iter().copied().find(|a| possible.contains(a)).unwrap_or(Self::Checkpointed))
+                Ok(order[first..].iter().copied().find(|a| possible.contains(a)).unwrap_or(Self::Stored))
             }
             _ if possible.contains(&self) || (self == Self::Continuous && method.pair().is_none()) => Ok(self),
             _ => Err(Error::invalid(
@@ -116,14 +118,8 @@ impl Adjoint {
 
 /// Words of the log per component with [`Adjoint::Exact`], unless told otherwise: contraction by 2^128.
 pub const DEFAULT_LOG_WORDS: u32 = 4;
-/// Position of the binary point of a state in fixed point, unless the data ask for a wider range: ±32.
-pub const DEFAULT_FRACTION_BITS: u32 = 26;
-/// Where the binary point may be.
+/// Where a binary point that is given for all components may be.
 pub const FRACTION_BITS: std::ops::RangeInclusive<u32> = 16..=29;
-/// What an error is about if data do not fit fixed point.
-pub(crate) const RANGE: &str = "fixed-point range";
-/// Bits by which a range that was too small is widened before a second try.
-pub const WIDER: u32 = 2;
 /// Words of the log that the kernels can count: more would cover a contraction by 2^32768.
 const MAX_LOG_WORDS: u32 = 1024;
 
@@ -156,8 +152,9 @@ pub struct AdjointOptions {
     /// Words of the contraction log per component and trajectory, for methods made of kicks: 4 with
     /// [`Adjoint::Exact`], otherwise 0, which means no contraction. Covers a contraction by `2^(32 words)`.
     pub log_words: Option<u32>,
-    /// Position of the binary point with [`Adjoint::Exact`]: the range is `±2^(31 − bits)`, the resolution `2^−bits`. By
-    /// default 26, or fewer if the data are larger than 8.
+    /// Position of the binary point with [`Adjoint::Exact`], the same for all components: the range is `±2^(31 − bits)`, the
+    /// resolution `2^−bits`. By default every component of every trajectory has a point of its own, from its initial value,
+    /// moved where the trajectory leaves that range.
     pub fraction_bits: Option<u32>,
     /// True for a state of two words (64 bits) with [`Adjoint::Exact`]: for very long runs, where the rounding of
     /// 10^5 and more steps adds up.
@@ -169,6 +166,16 @@ pub struct AdjointOptions {
 }
 
 impl AdjointOptions {
+    /// The adjoint that `asked` stands for with `method` and these details: anchors ask for checkpoints.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if the method cannot have it.
+    pub fn resolve(&self, asked: Adjoint, method: Method) -> Result<Adjoint, Error> {
+        let adjoint = asked.resolve(method)?;
+        let anchored = asked == Adjoint::Auto && adjoint == Adjoint::Stored && self.anchors.is_some();
+        Ok(if anchored { Adjoint::Checkpointed } else { adjoint })
+    }
+
     /// The contraction of `steps` steps by `method`.
     #[must_use]
     pub fn contraction(&self, method: Method, adjoint: Adjoint, steps: usize) -> Option<Contraction> {
@@ -177,36 +184,17 @@ impl AdjointOptions {
         Contraction::new(steps, self.log_words.unwrap_or(default)).filter(|_| kicks)
     }
 
-    /// Where the binary point lies for data whose largest magnitude is `largest`: a factor of 4 above them stays free.
+    /// Refuses data, whose largest magnitude is `largest`, that do not fit the range that was given.
     ///
     /// # Errors
-    /// [`Error::Invalid`] if the data do not fit the range that was given, or none that is sensible.
-    pub fn fraction_bits_for(&self, largest: f32) -> Result<u32, Error> {
-        let refuse = |bits: u32, remedy: String| {
-            Err(Error::invalid(
-                RANGE,
-                format!("±{} with {bits} fraction bits, for data up to {largest}", range(bits)),
-                remedy,
-            ))
-        };
-        if let Some(bits) = self.fraction_bits {
-            if largest >= range(bits) {
-                let fitting = FRACTION_BITS.rev().find(|&b| 4.0 * largest <= range(b));
-                return refuse(
-                    bits,
-                    match fitting {
-                        Some(fewer) => format!("use at most {fewer} fraction bits, or standardise the data"),
-                        None => "standardise the data, or use the checkpointed adjoint".into(),
-                    },
-                );
-            }
-            return Ok(bits);
-        }
-        let fitting = (*FRACTION_BITS.start()..=DEFAULT_FRACTION_BITS).rev().find(|&b| 4.0 * largest <= range(b));
-        match fitting {
-            Some(bits) => Ok(bits),
-            None => refuse(*FRACTION_BITS.start(), "standardise the data, or use the checkpointed adjoint".into()),
-        }
+    /// [`Error::Invalid`], naming the range.
+    pub fn check_range(&self, largest: f32) -> Result<(), Error> {
+        let Some(bits) = self.fraction_bits.filter(|bits| largest >= range(*bits)) else { return Ok(()) };
+        Err(Error::invalid(
+            "fixed-point range",
+            format!("±{} with {bits} fraction bits, for data up to {largest}", range(bits)),
+            "leave fraction bits out: every component then has a range of its own",
+        ))
     }
 
     /// Refuses details that the method or its (resolved) adjoint does not have.

@@ -19,6 +19,9 @@ impl Contraction {
     /// Most bits that one contraction drops.
     pub const MOST_BITS: u32 = 8;
 
+    /// The strongest that there is, for copies whose dropped bits nobody needs again.
+    pub(crate) const STRONGEST: Self = Self { bits: Self::MOST_BITS, period: 1 };
+
     /// The contraction of `steps` steps whose log fits `words` 32-bit words per component; none for no words.
     ///
     /// The most bits that fit after every step, or if not even one does, one bit after every `period` steps.

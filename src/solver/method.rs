@@ -37,7 +37,8 @@ pub enum Method {
     Rk4ThreeEighths,
     /// Order 5, 6 evaluations (Dormand–Prince).
     Dopri5,
-    /// Order 5, 6 evaluations (Tsitouras).
+    /// Order 5, 6 evaluations (Tsitouras). The default.
+    #[default]
     Tsit5,
     /// Kicks of order 2, 2 evaluations per step.
     Strang,
@@ -45,8 +46,7 @@ pub enum Method {
     Yoshida4,
     /// Kicks of order 4, 10 evaluations.
     Suzuki4,
-    /// Kicks of order 4, 12 evaluations, with an error per evaluation below that of [`Method::Rk4`]. The default.
-    #[default]
+    /// Kicks of order 4, 12 evaluations, with an error per evaluation below that of [`Method::Rk4`].
     BlanesMoan4,
     /// Order 2, 1 evaluation: Strang kicks of twice the step under another name.
     ReversibleHeun,

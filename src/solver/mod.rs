@@ -5,12 +5,13 @@ mod contraction;
 mod grid;
 mod method;
 mod pair;
+mod points;
 mod tableau;
 
-pub(crate) use adjoint::RANGE;
-pub use adjoint::{Adjoint, AdjointOptions, DEFAULT_FRACTION_BITS, DEFAULT_LOG_WORDS, FRACTION_BITS, WIDER, range};
+pub use adjoint::{Adjoint, AdjointOptions, DEFAULT_LOG_WORDS, FRACTION_BITS, range};
 pub use contraction::Contraction;
 pub use grid::{Output, TimeGradient, TimeGrid};
 pub use method::Method;
 pub use pair::{Kick, PairKind, PairScheme, Side, Update};
+pub(crate) use points::{WIDER, asked, given_point, point_for};
 pub use tableau::Tableau;

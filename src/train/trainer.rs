@@ -9,13 +9,10 @@ use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::{Parameters, Wrt};
 use crate::plan::{
-    Arithmetic, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, Wish, summary,
+    Arithmetic, Coarse, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, Wish, summary,
 };
-use crate::problem::{
-    TrajectoryStatus, Warning, check_finite, check_reference, device_reference, fuse_if_exact, may_fuse, read_status,
-    reference_of,
-};
-use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER};
+use crate::problem::{check_finite, check_reference, device_reference, fuse_if_exact, may_fuse, reference_of};
+use crate::solver::{Adjoint, AdjointOptions, TimeGrid, WIDER, asked, given_point, point_for};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
 const RECORDED: u64 = 32;
@@ -36,11 +33,12 @@ pub struct Record {
     /// Trajectories among those that met a non-finite value on the way back. They had already added to the gradient, so
     /// the update was skipped: use the stored adjoint or smaller steps.
     pub reverse_failed: u32,
-    /// Largest |x̂(t0) − x(t0)| of the trajectories that came back; 0 if the adjoint does not reconstruct.
+    /// Largest |x̂(t0) − x(t0)| of the trajectories that came back, relative to the largest magnitude that the component has
+    /// met; 0 if the adjoint does not reconstruct.
     pub drift_max: f32,
-    /// Mean over the trajectories of their largest component of |x̂(t0) − x(t0)|.
+    /// Mean over the trajectories of that of their components.
     pub drift_mean: f32,
-    /// Methods on a pair: largest distance of the two copies at the ends of steps; 0 for others.
+    /// Methods on a pair: largest relative distance of the two copies at the ends of steps; 0 for others.
     pub copy_difference: f32,
     /// L2 norm of dJ/dθ before clipping. An update with a norm that is not finite is skipped.
     pub gradient_norm: f32,
@@ -85,8 +83,8 @@ pub struct Trainer {
     reported: u64,
     pending: VecDeque<Pending>,
     arrived: Vec<Record>,
-    /// True once the range of fixed point was widened.
-    widened: bool,
+    /// Fixed point: bits below the binary point of every component at the start.
+    points: Vec<i32>,
     /// First iteration whose walk back has its own kernel, if the fused one was given up.
     unfused: u64,
     /// Cost of a unit of ‖θ‖².
@@ -132,19 +130,12 @@ impl Trainer {
         spec.cost = options.running_cost.clone().map(Arc::new);
         spec.wrt = Wrt { loss: options.learn_log_scale, ..Wrt::default() };
         check_objective(&spec, data, window)?;
-        if let Arithmetic::Fixed { fraction_bits, .. } = &mut spec.arithmetic {
-            let largest = data.values().iter().fold(0.0_f32, |m, v| m.max(v.abs()));
-            match options.adjoint_options.fraction_bits_for(largest) {
-                Ok(bits) => *fraction_bits = bits,
-                // What fixed point cannot hold floats can.
-                Err(reason) if options.adjoint == Adjoint::Auto => {
-                    tracing::warn!("{}", Warning::RedoneInFloats { reason: reason.to_string() });
-                    spec.arithmetic = Arithmetic::Float;
-                    spec.adjoint = Some(Adjoint::Checkpointed);
-                }
-                Err(error) => return Err(error),
-            }
-        }
+        // The points are those of the data set, of which a trajectory may be a small part.
+        spec.coarse = Coarse::Ignore;
+        let points = match spec.arithmetic {
+            Arithmetic::Float => Vec::new(),
+            Arithmetic::Fixed { .. } => data_points(data, &options.adjoint_options)?,
+        };
         // Two words of seed would be mixed by the same hash; the upper half of the seed is folded in.
         let seed = (options.seed ^ (options.seed >> 32)) & u64::from(u32::MAX);
         let shape = DataShape { series, times, window };
@@ -165,6 +156,9 @@ impl Trainer {
         }
         let values: Vec<f32> = data.values().iter().copied().collect();
         arena.upload(Slot::Data, &values)?;
+        if plan.pass.spec.arithmetic != Arithmetic::Float {
+            arena.upload(Slot::AskedPoints, &asked_points(&points, plan.pass.shape.stride))?;
+        }
         Ok(Self {
             plan,
             options,
@@ -173,7 +167,7 @@ impl Trainer {
             reported: 0,
             pending: VecDeque::new(),
             arrived: Vec::new(),
-            widened: false,
+            points,
             unfused: 0,
             parameters_cost,
             gpu: gpu.clone(),
@@ -276,13 +270,28 @@ impl Trainer {
         self.plan.pass.anchors()
     }
 
-    /// Fixed point: bits below the binary point; fewer once the range was widened.
-    #[must_use]
-    pub fn fraction_bits(&self) -> Option<u32> {
-        match self.plan.pass.spec.arithmetic {
-            Arithmetic::Float => None,
-            Arithmetic::Fixed { fraction_bits, .. } => Some(fraction_bits),
+    /// Fixed point: bits below the binary point of every component, after everything submitted so far; waits for it. Empty
+    /// for floats.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn fraction_bits(&self) -> Result<Vec<i32>> {
+        if self.plan.pass.spec.arithmetic == Arithmetic::Float {
+            return Ok(Vec::new());
         }
+        let shape = &self.plan.pass.shape;
+        let points: Vec<u32> = read(&self.arena, Slot::AskedPoints, shape.asked_values())?;
+        Ok(points.chunks(shape.stride as usize).take(self.points.len()).map(|row| given_point(row[0])).collect())
+    }
+
+    /// Components whose range of fixed point a trajectory has left, so that it was widened for all that came after. Waits.
+    ///
+    /// # Errors
+    /// Device errors.
+    pub fn widened(&self) -> Result<Vec<usize>> {
+        let now = self.fraction_bits()?;
+        let changed = now.iter().zip(&self.points).enumerate().filter(|(_, (now, before))| now != before);
+        Ok(changed.map(|(component, _)| component).collect())
     }
 
     /// Every byte that the run keeps on the device.
@@ -316,8 +325,6 @@ impl Trainer {
     }
 
     fn decode(&mut self, first: u64, values: &[f32]) -> Result<()> {
-        let batch = self.options.batch as u64;
-        let mut left_out = false;
         for (iteration, record) in (first..).zip(values.chunks(summary::LEN)) {
             let survivors = record[summary::SURVIVORS];
             #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts below 2^32")]
@@ -341,9 +348,8 @@ impl Trainer {
                 #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
                 return Err(Error::NotReversed { words: words as u64, adapter: self.gpu.adapter().to_owned() });
             }
-            left_out |= u64::from(trajectories) < batch;
         }
-        if left_out { self.widen() } else { Ok(()) }
+        Ok(())
     }
 
     /// From now on the walk back has its own kernel. No update was made of an iteration whose words did not come back.
@@ -355,33 +361,39 @@ impl Trainer {
         self.unfused = self.iteration;
         self.plan.replan(|pass| pass.set_fused(false))
     }
+}
 
-    /// Widens the range of fixed point, once, if a trajectory of the last iteration has left it. It took no part in that
-    /// update, nor will those that leave the wider range.
-    fn widen(&mut self) -> Result<()> {
-        let spec = &self.plan.pass.spec;
-        let Arithmetic::Fixed { fraction_bits, .. } = spec.arithmetic else { return Ok(()) };
-        if self.widened || fraction_bits < FRACTION_BITS.start() + WIDER {
-            return Ok(());
+/// The binary point of every component: that which is given, or the one that its largest value asks for.
+fn data_points(data: &DataSet, options: &AdjointOptions) -> Result<Vec<i32>> {
+    let mut largest = vec![0.0_f32; data.values().dim().2];
+    for series in data.values().outer_iter() {
+        for point in series.outer_iter() {
+            // A missing value is NaN, which no maximum is.
+            largest.iter_mut().zip(point).for_each(|(most, value)| *most = most.max(value.abs()));
         }
-        let words: Vec<u32> = read(&self.arena, Slot::Status, self.options.batch as u64)?;
-        let status = read_status(&words, &spec.grid, |entry| entry);
-        if status.iter().any(|s| matches!(s, TrajectoryStatus::OutOfRange { .. })) {
-            let fraction_bits = fraction_bits - WIDER;
-            tracing::warn!("{}", Warning::Widened { fraction_bits });
-            self.plan.replan(|pass| pass.set_fraction_bits(fraction_bits))?;
-            self.widened = true;
-        }
-        Ok(())
     }
+    let most = largest.iter().fold(0.0_f32, |a, b| a.max(*b));
+    options.check_range(most)?;
+    let point = |own: &f32| match options.fraction_bits {
+        Some(bits) => i32::try_from(bits).unwrap_or(i32::MAX),
+        // A component that is zero throughout is given the room of the largest.
+        None => point_for(*own).or(point_for(most)).unwrap_or_default(),
+    };
+    Ok(largest.iter().map(point).collect())
+}
+
+/// The points of all trajectories, and the least that a range may be widened to: once.
+fn asked_points(points: &[i32], stride: u32) -> Vec<u32> {
+    let rows = points.iter().flat_map(|point| std::iter::repeat_n(asked(*point), stride as usize));
+    rows.chain(points.iter().map(|point| asked(point - WIDER))).collect()
 }
 
 /// The adjoint of a run. Nothing is read back in between, so that nothing can be done again: where a single gradient
-/// would reconstruct and fall back on checkpoints, a run keeps checkpoints at once.
+/// would reconstruct and fall back on kept states, a run keeps states at once.
 fn training_adjoint(options: &TrainOptions) -> Result<Adjoint> {
-    let adjoint = options.adjoint.resolve(options.method)?;
+    let adjoint = options.adjoint_options.resolve(options.adjoint, options.method)?;
     let automatic = options.adjoint == Adjoint::Auto;
-    Ok(if automatic && adjoint == Adjoint::Reversible { Adjoint::Checkpointed } else { adjoint })
+    Ok(if automatic && adjoint == Adjoint::Reversible { Adjoint::Stored } else { adjoint })
 }
 
 /// Refuses a running cost or missing values that do not go with windows of `window` points.

@@ -118,8 +118,10 @@ pub(super) fn pair_kernels() -> Vec<PairKernel> {
 
 pub(super) fn kernels() -> Vec<Kernel> {
     let mut all = vec![
-        Kernel::FixedStart(Words::One),
-        Kernel::FixedStart(Words::Two),
+        Kernel::PairFinish(Words::Float),
+        Kernel::PairFinish(Words::One),
+        Kernel::PairFinish(Words::Two),
+        Kernel::SharePoints,
         Kernel::CertificateFixed(Words::One),
         Kernel::CertificateFixed(Words::Two),
         Kernel::PackWeights,
@@ -142,7 +144,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
     for kind in [LossKind::Mse, LossKind::Mae, LossKind::Huber, LossKind::Gaussian] {
         for weighted in [false, true] {
             let loss = LossKernel { kind, weighted };
-            all.extend([Kernel::LossPartials(loss), Kernel::LossCotangents(loss)]);
+            all.extend([Kernel::LossLimits(loss), Kernel::LossPartials(loss), Kernel::LossCotangents(loss)]);
             if kind == LossKind::Gaussian {
                 all.push(Kernel::LossParameters(loss));
             }
@@ -169,6 +171,10 @@ pub(super) fn kernels() -> Vec<Kernel> {
     for pair in pair_kernels() {
         if pair.words == Words::Float || pair.sources == Sources::Walked {
             all.push(Kernel::PairReverse(pair.clone()));
+        }
+        if pair.sources == Sources::Stored && pair.words != Words::Float && pair.stages == 1 {
+            let (terms, drifts) = (Terms::default(), false);
+            all.push(Kernel::PairStart(PairKernel { terms, drifts, ..pair.clone() }));
         }
         if pair.sources == Sources::Stored {
             all.push(Kernel::PairWalk(pair));

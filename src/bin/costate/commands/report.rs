@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use costate::solver::range;
-use costate::{Cost, FieldEvaluations, Gpu, NeuralOde, Report, Result, TrajectoryStatus, Wrt};
+use costate::{Cost, FieldEvaluations, FractionBits, Gpu, NeuralOde, Report, Result, TrajectoryStatus, Wrt};
 use serde::Serialize;
 
 use super::Outcome;
@@ -16,6 +15,7 @@ pub(super) struct Trajectories {
     ok: usize,
     non_finite: usize,
     overflow: usize,
+    parted: usize,
 }
 
 /// How far the reconstructed initial states are from the given ones.
@@ -23,14 +23,18 @@ pub(super) struct Trajectories {
 pub(super) struct Reconstruction {
     max_abs: f32,
     mean_abs: f32,
+    /// Relative to the largest magnitude that the component has met.
+    max_relative: f32,
+    mean_relative: f32,
     bit_exact: bool,
 }
 
 impl From<&costate::Reconstruction> for Reconstruction {
     fn from(r: &costate::Reconstruction) -> Self {
-        // Floats have no words to compare.
-        let bit_exact = r.words_differing.map_or(r.max_abs == 0.0, |words| words == 0);
-        Self { max_abs: r.max_abs, mean_abs: r.mean_abs, bit_exact }
+        let &costate::Reconstruction { max_abs, mean_abs, max_relative, mean_relative, .. } = r;
+        // In fixed point that all words are back is no more than that x0 is, if it was rounded to words.
+        let bit_exact = max_abs == 0.0 && r.words_differing.is_none_or(|words| words == 0);
+        Self { max_abs, mean_abs, max_relative, mean_relative, bit_exact }
     }
 }
 
@@ -86,10 +90,10 @@ pub(super) struct RunReport<'a> {
     #[serde(flatten)]
     differentiated: Option<Differentiated>,
     reconstruction: Option<Reconstruction>,
-    /// Largest distance of the two copies of a pair.
+    /// Largest distance of the two copies of a pair, relative to what the component has met.
     copy_difference: Option<f32>,
-    /// Bits below the point, for states in fixed point.
-    fraction_bits: Option<u32>,
+    /// Bits below the points, for states in fixed point.
+    fraction_bits: Option<FractionBits>,
     device_bytes: DeviceBytes,
     trajectories: Trajectories,
     seconds: f64,
@@ -122,6 +126,7 @@ impl<'a> RunReport<'a> {
                 ok: report.ok(),
                 non_finite: report.non_finite(),
                 overflow: report.out_of_range(),
+                parted: report.parted(),
             },
             seconds: report.seconds,
             out,
@@ -161,8 +166,9 @@ impl<'a> RunReport<'a> {
         }
         match bad_trajectory(self.status) {
             Some(_) if self.trajectories.ok == 0 => Ok(Outcome::Failed(format!(
-                "none of {} trajectories stayed finite; use a smaller step or smaller weights",
-                self.status.len()
+                "none of {} trajectories is left; trajectory 0 {}",
+                self.status.len(),
+                self.status[0]
             ))),
             _ => Ok(Outcome::Done),
         }
@@ -174,8 +180,11 @@ impl<'a> RunReport<'a> {
             format!("{} ({})", self.adapter, self.driver),
             format!("method         {}, {} steps, {} save times", self.method, self.steps, self.times),
             format!(
-                "trajectories   {} ok, {} non-finite, {} overflow",
-                self.trajectories.ok, self.trajectories.non_finite, self.trajectories.overflow
+                "trajectories   {} ok, {} non-finite, {} overflow, {} parted",
+                self.trajectories.ok,
+                self.trajectories.non_finite,
+                self.trajectories.overflow,
+                self.trajectories.parted
             ),
             format!("evaluations    {} forward, {} reverse, per trajectory", evaluations.forward, evaluations.reverse),
         ];
@@ -200,14 +209,17 @@ impl<'a> RunReport<'a> {
             lines.push(if r.bit_exact {
                 "reconstruction x(t0) is back bit for bit".to_owned()
             } else {
-                format!("reconstruction x(t0) off by {:.2e} at most, {:.2e} on average", r.max_abs, r.mean_abs)
+                format!(
+                    "reconstruction x(t0) off by {:.2e} at most, {:.2e} of its size at most, {:.2e} on average",
+                    r.max_abs, r.max_relative, r.mean_relative
+                )
             });
         }
         if let Some(difference) = self.copy_difference {
-            lines.push(format!("copies         {difference:.2e} apart at most"));
+            lines.push(format!("copies         {difference:.2e} of their size apart at most"));
         }
         if let Some(bits) = self.fraction_bits {
-            lines.push(format!("fixed point    {bits} fraction bits, range ±{}", range(bits)));
+            lines.push(format!("fixed point    {} to {} fraction bits", bits.min, bits.max));
         }
         lines.push(format!("device memory  {}", output::bytes(self.device_bytes.0.total_bytes())));
         lines.push(format!("time           {:.3} s", self.seconds));
@@ -216,26 +228,12 @@ impl<'a> RunReport<'a> {
     }
 }
 
-/// A warning about the first trajectory that met a non-finite value.
+/// A warning about the first trajectory that failed.
 fn bad_trajectory(status: &[TrajectoryStatus]) -> Option<String> {
-    let (index, first) = status.iter().enumerate().find(|(_, s)| **s != TrajectoryStatus::Ok)?;
-    let place = match first {
-        TrajectoryStatus::NonFinite { step, time } => format!("in step {step}, which ends at t = {time}"),
-        TrajectoryStatus::LossOverflow { step, time } => {
-            format!("after step {step}, at t = {time}, where it or its running cost is beyond bounds")
-        }
-        TrajectoryStatus::ReverseNonFinite { step, time } => {
-            format!("going back in step {step}, which starts at t = {time}")
-        }
-        TrajectoryStatus::OutOfRange { step, time } => {
-            format!("in step {step}, which ends at t = {time}, where it leaves the fixed-point range")
-        }
-        other => format!("as {other:?}"),
-    };
-    let count = status.iter().filter(|s| **s != TrajectoryStatus::Ok).count();
+    let (index, first) = status.iter().enumerate().find(|(_, s)| !s.is_ok())?;
+    let count = status.iter().filter(|s| !s.is_ok()).count();
     Some(format!(
-        "{count} of {} trajectories met a non-finite value, the first is trajectory {index} {place}; such a trajectory \
-         takes no part in loss and gradient: use a smaller step or smaller weights",
+        "{count} of {} trajectories failed and take no part in loss and gradient; the first is trajectory {index}: {first}",
         status.len()
     ))
 }

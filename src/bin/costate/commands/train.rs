@@ -50,8 +50,10 @@ struct Trained {
     seconds: f64,
     /// Why it ended before its time.
     stopped: Option<String>,
-    /// Bits below the point, if fixed point had to be widened on the way.
-    widened: Option<u32>,
+    /// Components whose range of fixed point had to be widened on the way.
+    widened: Vec<usize>,
+    /// Bits below the point of every component at the end, for states in fixed point.
+    fraction_bits: Vec<i32>,
 }
 
 /// Trains, evaluates and writes the results into the output folder.
@@ -86,7 +88,6 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
     let work = options.batch as f64 * trainer.grid().steps() as f64;
     let progress = Progress::new(options.iterations, report_every as u64, work, options.running_cost.is_some());
     let start = Instant::now();
-    let fraction_bits = trainer.fraction_bits();
     let mut saved = start;
     let mut records: Vec<Record> = Vec::new();
     let mut drifted = None;
@@ -120,8 +121,16 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
             )
         })
     });
-    let widened = trainer.fraction_bits().filter(|_| trainer.fraction_bits() != fraction_bits);
-    Ok(Trained { theta: trainer.parameters()?, log_scale: trainer.log_scale()?, records, seconds, stopped, widened })
+    let (widened, fraction_bits) = (trainer.widened()?, trainer.fraction_bits()?);
+    Ok(Trained {
+        theta: trainer.parameters()?,
+        log_scale: trainer.log_scale()?,
+        records,
+        seconds,
+        stopped,
+        widened,
+        fraction_bits,
+    })
 }
 
 /// Why the run is to end, if a reconstruction is off by more than the tolerance and that is an error.

@@ -17,6 +17,8 @@ use crate::output;
 
 /// f32 states over at most 100 steps of a mild field; errors beyond add up like a random walk.
 const STATE: f64 = 1e-5;
+/// Bits below its point that a component in fixed point has at least, for each unit of its size.
+const OWN_BITS: u32 = 26;
 /// f32 gradients, likewise.
 const GRADIENT: f64 = 2e-5;
 /// f64 gradients against four-point differences.
@@ -65,7 +67,7 @@ impl Comparison<'_> {
         let solution = ode.solve(&sample.theta, sample.x0.view())?;
         let want = twin.gradient(ode.adjoint(), None)?;
         let states = relative_max(&solution.states, &want.states, &sample.x0);
-        let scale = self.scale(solution.report.fraction_bits);
+        let scale = self.scale(solution.report.fraction_bits.is_some());
         let mut lines = vec![Line::new("device states vs f64", states, scale.of(STATE))];
         let own = match gradient(ode, sample) {
             Err(Error::NotReversed { words, .. }) => {
@@ -88,7 +90,7 @@ impl Comparison<'_> {
             true => want.clone(),
             false => Parts::of_twin(&twin.gradient(Adjoint::Stored, None)?, ode.grid()),
         };
-        let drift = own.reconstruction.as_ref().map_or(0.0, |r| f64::from(r.max_abs));
+        let drift = own.reconstruction.as_ref().map_or(0.0, |r| f64::from(r.max_relative));
         let parts = Own { found: &found, twin: &want, exact: &exact, drift };
         lines.extend(self.arguments(&twin, &parts, scale)?);
         lines.push(self.product(&twin, &parts, scale)?);
@@ -211,7 +213,7 @@ impl Comparison<'_> {
                     continue;
                 }
                 // An adjoint that the run does not use may fail.
-                Err(Error::NonFinite { .. } | Error::OutOfRange { .. }) => {
+                Err(Error::NonFinite { .. } | Error::Coarse { .. }) => {
                     lines.push(Line::shown(against(other, Argument::Theta), f64::NAN, UNUSED));
                     continue;
                 }
@@ -238,8 +240,8 @@ impl Comparison<'_> {
                 references.len() - 1
             }
         };
-        let scale = self.scale(found.report.fraction_bits);
-        let drift = found.reconstruction.as_ref().map(|r| f64::from(r.max_abs));
+        let scale = self.scale(found.report.fraction_bits.is_some());
+        let drift = found.reconstruction.as_ref().map(|r| f64::from(r.max_relative));
         let slack = scale.slack(drift.unwrap_or(0.0));
         let parts = Parts::of_device(&found, self.ode.grid());
         let mut lines = Vec::new();
@@ -297,11 +299,13 @@ impl Comparison<'_> {
     }
 
     /// How tolerances grow with the length of the run and the grain of fixed point.
-    fn scale(&self, fraction_bits: Option<u32>) -> Scale {
+    fn scale(&self, fixed: bool) -> Scale {
         let steps = self.ode.grid().steps() as f64;
-        let one_word = fraction_bits.filter(|_| self.config.solve.state_words != Some(2));
+        // Components have points of their own, unless one was given, and at least so many bits.
+        let bits = self.config.solve.fraction_bits.unwrap_or(OWN_BITS).min(OWN_BITS);
         // An update rounds by up to half a grain; ten or so make a step.
-        let grain = one_word.map_or(0.0, |bits| (-f64::from(bits)).exp2() * (10.0 * steps).sqrt());
+        let rounding = (-f64::from(bits)).exp2() * (10.0 * steps).sqrt();
+        let grain = if fixed && self.config.solve.state_words != Some(2) { rounding } else { 0.0 };
         Scale { walk: (steps / 100.0).sqrt().max(1.0), grain }
     }
 }

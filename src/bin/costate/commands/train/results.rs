@@ -4,7 +4,7 @@ use std::path::Path;
 
 use costate::io::{Standardiser, write_atomically};
 use costate::train::{Record, TrainOptions, Trainer};
-use costate::{Adjoint, Gpu, Result, Warning};
+use costate::{Adjoint, Gpu, Result};
 use ndarray::Axis;
 use serde::Serialize;
 
@@ -42,10 +42,10 @@ pub(super) struct Results<'a> {
     seconds: f64,
     trajectory_steps_per_second: f64,
     reconstruction: Option<Reconstruction>,
-    /// Largest distance of the two copies of a pair, over all iterations.
+    /// Largest relative distance of the two copies of a pair, over all iterations.
     copy_difference: Option<f32>,
-    /// Bits below the point at the end, for states in fixed point.
-    fraction_bits: Option<u32>,
+    /// Bits below the point of every component at the end, for states in fixed point.
+    fraction_bits: Option<&'a [i32]>,
     device_bytes: DeviceBytes,
     folder: &'a Path,
     warnings: Vec<String>,
@@ -57,8 +57,8 @@ pub(super) struct Results<'a> {
 /// The worst and the last certificate.
 #[derive(Serialize)]
 struct Reconstruction {
-    max_abs: f32,
-    mean_abs: f32,
+    max_relative: f32,
+    mean_relative: f32,
     bit_exact: bool,
 }
 
@@ -80,11 +80,11 @@ impl<'a> Results<'a> {
         let copies = options.method.pair().is_some_and(|pair| pair.has_copies());
         let copy_difference = copies.then(|| records.iter().map(|r| r.copy_difference).fold(0.0, f32::max));
         let mut warnings: Vec<String> =
-            quarantined(records, options.batch, trainer.fraction_bits()).into_iter().collect();
+            quarantined(records, options.batch, !trained.fraction_bits.is_empty()).into_iter().collect();
         warnings.extend(skipped(records));
         warnings.extend(drifted(records, run.config.solve.reconstruction_tolerance));
         warnings.extend(parted(records));
-        warnings.extend(trained.widened.map(|fraction_bits| Warning::Widened { fraction_bits }.to_string()));
+        warnings.extend(widened(&trained.widened));
         warnings.extend(evaluated.warnings.iter().cloned());
         Self {
             adapter: gpu.adapter(),
@@ -104,7 +104,7 @@ impl<'a> Results<'a> {
             trajectory_steps_per_second: work / trained.seconds,
             reconstruction,
             copy_difference,
-            fraction_bits: trainer.fraction_bits(),
+            fraction_bits: (!trained.fraction_bits.is_empty()).then_some(&trained.fraction_bits),
             device_bytes: DeviceBytes(trainer.memory_plan().clone()),
             folder: &run.folder,
             warnings,
@@ -168,9 +168,9 @@ fn final_mean(records: &[Record], value: impl Fn(&Record) -> f32) -> Option<f64>
 
 /// Words in fixed point have all come back, or there would have been an error.
 fn reconstruction(records: &[Record], words: bool) -> Option<Reconstruction> {
-    let max_abs = records.iter().map(|r| r.drift_max).fold(0.0, f32::max);
-    let bit_exact = words || (max_abs == 0.0 && records.iter().all(|r| r.reverse_failed == 0));
-    records.last().map(|last| Reconstruction { max_abs, mean_abs: last.drift_mean, bit_exact })
+    let max_relative = records.iter().map(|r| r.drift_max).fold(0.0, f32::max);
+    let bit_exact = words || (max_relative == 0.0 && records.iter().all(|r| r.reverse_failed == 0));
+    records.last().map(|last| Reconstruction { max_relative, mean_relative: last.drift_mean, bit_exact })
 }
 
 /// A warning if a reconstruction was off by more than the tolerance; written so that a NaN is.
@@ -178,7 +178,7 @@ pub(super) fn drifted(records: &[Record], tolerance: f32) -> Option<String> {
     let beyond = |r: &&Record| r.drift_max.is_nan() || r.drift_max > tolerance;
     let first = records.iter().find(beyond)?;
     Some(format!(
-        "the reconstructed x(t0) was off by {:.2e} in iteration {}, more than solve.reconstruction_tolerance = \
+        "the reconstructed x(t0) was off by {:.2e} of its size in iteration {}, more than solve.reconstruction_tolerance = \
          {tolerance:e}, so that this and later gradients cannot be trusted; use adjoint = \"checkpointed\", method = \
          \"blanes_moan4\" with adjoint = \"exact\", or smaller steps",
         first.drift_max, first.iteration
@@ -190,7 +190,7 @@ fn parted(records: &[Record]) -> Option<String> {
     let worst = records.iter().max_by(|a, b| a.copy_difference.total_cmp(&b.copy_difference))?;
     (worst.copy_difference > PARTED).then(|| {
         format!(
-            "the two copies of the state were {:.2e} apart in iteration {}, more than {PARTED:e}: the solution may be far \
+            "the two copies of the state were {:.2e} of their size apart in iteration {}, more than {PARTED:e}: the solution may be far \
              from the field's; use smaller steps or, with kicks, more solve.log_words",
             worst.copy_difference, worst.iteration
         )
@@ -198,10 +198,10 @@ fn parted(records: &[Record]) -> Option<String> {
 }
 
 /// A warning if trajectories were left out of the loss.
-fn quarantined(records: &[Record], batch: usize, fraction_bits: Option<u32>) -> Option<String> {
+fn quarantined(records: &[Record], batch: usize, fixed: bool) -> Option<String> {
     let lost = |r: &&Record| (r.trajectories as usize) < batch;
     let first = records.iter().find(lost)?;
-    let range = if fraction_bits.is_some() { " or left the fixed-point range" } else { "" };
+    let range = if fixed { " or left the fixed-point range" } else { "" };
     Some(format!(
         "in {} of {} iterations, first in iteration {}, trajectories met a non-finite value{range} and took no part in \
          loss and gradient; use a smaller step, smaller weights or a lower learning rate",
@@ -209,6 +209,17 @@ fn quarantined(records: &[Record], batch: usize, fraction_bits: Option<u32>) -> 
         records.len(),
         first.iteration
     ))
+}
+
+/// A warning if trajectories have left the range of fixed point.
+fn widened(components: &[usize]) -> Option<String> {
+    let named: Vec<String> = components.iter().map(ToString::to_string).collect();
+    (!named.is_empty()).then(|| {
+        format!(
+            "trajectories left the fixed-point range of component {}, which was widened for all iterations after",
+            named.join(", ")
+        )
+    })
 }
 
 /// A warning if updates were skipped because trajectories failed on the way back.
