@@ -115,7 +115,7 @@ pub fn check_finite<A: Copy + Into<f64>, D: Dimension>(what: &str, array: &Array
 }
 
 /// The index of the element at `position` in C order.
-fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+pub(super) fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     for (i, &n) in index.iter_mut().zip(shape).rev() {
         *i = position % n;
