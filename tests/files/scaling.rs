@@ -101,6 +101,7 @@ fn digits_that_are_lost_are_named() {
     for word in ["component x", "1.000e7", "2 values apart", "standardise"] {
         assert!(warnings[0].contains(word), "'{}' should contain '{word}'", warnings[0]);
     }
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is what is tried")]
     let before = data.mapv(|x| f64::from(x as f32));
     let warnings = Standardiser::fit(Scale::Standardise, &before).unwrap().lost_digits(&before, &names);
     assert!(warnings.len() == 1 && warnings[0].contains("before it was saved"), "{warnings:?}");

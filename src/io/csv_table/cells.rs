@@ -4,8 +4,8 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::super::format_error;
 use crate::error::{Error, Result};
+use crate::io::format_error;
 
 /// What stands between the whole part and the fraction of a number.
 #[derive(Clone, Copy, Debug)]

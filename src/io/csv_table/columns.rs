@@ -4,10 +4,10 @@ use std::path::Path;
 
 use csv::StringRecord;
 
-use super::super::format_error;
 use super::TableOptions;
 use super::cells::used;
 use crate::error::{Error, Result};
+use crate::io::format_error;
 
 /// Names of the column that tells several series apart, in any case.
 const SERIES: [&str; 3] = ["series", "id", "subject"];

@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::super::format_error;
 use crate::error::Result;
+use crate::io::format_error;
 
 const DELIMITERS: [u8; 3] = [b',', b';', b'\t'];
 

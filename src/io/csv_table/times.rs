@@ -3,10 +3,10 @@
 use jiff::civil::Time;
 use jiff::fmt::temporal::Pieces;
 
-use super::super::Clock;
-use super::super::format_error;
 use super::cells::{Decimal, Row};
 use crate::error::Result;
+use crate::io::Clock;
+use crate::io::format_error;
 
 /// What the first time is, all are.
 enum Kind {
@@ -89,7 +89,8 @@ impl Times {
 
     /// How the times were written; `times` are those of one series.
     pub(super) fn clock(self, times: &[f64]) -> Clock {
-        let digit = self.last_digit.map_or(0.0, |power| 10_f64.powi(power));
+        // Parsed, since a power is not rounded to the nearest number.
+        let digit = self.last_digit.and_then(|power| format!("1e{power}").parse().ok()).unwrap_or(0.0);
         let single = matches!(self.kind, Kind::Number) && times.iter().all(|&t| is_single(t));
         let since = match self.kind {
             Kind::Date { text, .. } => Some(text),
