@@ -23,7 +23,6 @@ fn step(y: [f64; 2], h: f64) -> [f64; 2] {
     std::array::from_fn(|i| y[i] + h / 6.0 * (k1[i] + 2.0 * k2[i] + 2.0 * k3[i] + k4[i]))
 }
 
-#[expect(clippy::cast_possible_truncation, reason = "the data set is f32")]
 fn main() -> Result<(), Box<dyn std::error::Error>> {
     let path = std::env::args().nth(1).ok_or("name the file to write, for instance spiral.npz")?;
     const POINTS: usize = 1000;
@@ -33,14 +32,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let mut y = [2.0, 0.0];
     let mut values = Vec::with_capacity(2 * POINTS);
     for _ in 0..POINTS {
-        values.extend(y.map(|v| v as f32));
+        values.extend(y);
         for _ in 0..SUBSTEPS {
             y = step(y, spacing / SUBSTEPS as f64);
         }
     }
     let times = (0..POINTS).map(|i| spacing * i as f64).collect();
     let values = Array3::from_shape_vec((1, POINTS, 2), values)?;
-    Series { times, values, names: vec!["x".into(), "y".into()] }.write_npz(Path::new(&path))?;
+    Series::new(times, values, vec!["x".into(), "y".into()]).write_npz(Path::new(&path))?;
     println!("{POINTS} points written to {path}");
     Ok(())
 }

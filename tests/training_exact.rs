@@ -12,10 +12,10 @@ use costate::{Activation, Adjoint, AdjointOptions, Method, Parameters};
 
 fn data(file: &str, scale: Scale) -> DataSet {
     let path = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("examples/data").join(file);
-    let mut series = Series::read(path).expect("a file of the repository");
+    let series = Series::read(path).expect("a file of the repository");
     let scaling = Standardiser::fit(scale, &series.values).expect("values that can be scaled");
-    scaling.forward(&mut series.values).expect("values that can be scaled");
-    DataSet::new(&series.times, series.values.view()).expect("a data set")
+    let values = scaling.to_model(&series.values).expect("values that can be scaled");
+    DataSet::new(&series.times, values.view()).expect("a data set")
 }
 
 fn train(theta: &Parameters, data: &DataSet, adjoint: Adjoint, base: &TrainOptions) -> Vec<Record> {

@@ -237,7 +237,7 @@ fn failure<T>(result: costate::Result<T>) -> Result<std::result::Result<T, &'sta
     match result {
         Ok(value) => Ok(Ok(value)),
         Err(Error::NonFinite { .. }) => Ok(Err("not finite")),
-        Err(Error::OutOfRange { .. }) => Ok(Err("out of range")),
+        Err(Error::NoneLeft { .. }) => Ok(Err("none left")),
         Err(Error::NotReversed { .. }) => Ok(Err("words differ")),
         Err(error) => Err(error.into()),
     }
@@ -246,7 +246,7 @@ fn failure<T>(result: costate::Result<T>) -> Result<std::result::Result<T, &'sta
 fn fill(row: &mut Row, gradient: &Gradient) {
     let report = &gradient.report;
     if report.ok() < BATCH {
-        row.outcome = format!("{} of {BATCH} trajectories not finite", BATCH - report.ok());
+        row.outcome = format!("{} of {BATCH} trajectories failed", BATCH - report.ok());
     }
     row.warned = !report.warnings.is_empty();
     row.evaluations = Some(report.field_evaluations.forward);

@@ -24,6 +24,28 @@ pub fn read_npy2(path: impl AsRef<Path>) -> Result<Array2<f32>> {
     array.into_dimensionality().map_err(|_| wrong_axes(path, &shape, "[rows, columns]"))
 }
 
+/// As [`read_npy2`], with the digits that the file has: for what is still to be scaled.
+///
+/// # Errors
+/// As [`read_npy2`], but for values beyond f32.
+pub fn read_npy2_f64(path: impl AsRef<Path>) -> Result<Array2<f64>> {
+    let path = path.as_ref();
+    let array = read_wide(path)?;
+    let shape = array.shape().to_vec();
+    array.into_dimensionality().map_err(|_| wrong_axes(path, &shape, "[rows, columns]"))
+}
+
+/// As [`read_npy3`], with the digits that the file has: for what is still to be scaled.
+///
+/// # Errors
+/// As [`read_npy3`], but for values beyond f32.
+pub fn read_npy3_f64(path: impl AsRef<Path>) -> Result<Array3<f64>> {
+    let path = path.as_ref();
+    let array = read_wide(path)?;
+    let shape = array.shape().to_vec();
+    array.into_dimensionality().map_err(|_| wrong_axes(path, &shape, "[time, batch, dim]"))
+}
+
 /// Reads an array of three axes, for instance targets `[time, batch, dim]`.
 ///
 /// # Errors
@@ -115,13 +137,19 @@ pub fn check_finite<A: Copy + Into<f64>, D: Dimension>(what: &str, array: &Array
 }
 
 /// The index of the element at `position` in C order.
-fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
+pub(super) fn unravel(mut position: usize, shape: &[usize]) -> Vec<usize> {
     let mut index = vec![0; shape.len()];
     for (i, &n) in index.iter_mut().zip(shape).rev() {
         *i = position % n;
         position /= n;
     }
     index
+}
+
+fn read_wide(path: &Path) -> Result<ArrayD<f64>> {
+    let wide = npy::decode(path, "the array", &read_bytes(path)?)?;
+    check_finite(&format!("the array of {}", path.display()), &wide)?;
+    Ok(wide)
 }
 
 fn read(path: &Path) -> Result<ArrayD<f32>> {

@@ -1,5 +1,11 @@
 //! Time series as text: a line of names, then one line per time.
 
+mod cells;
+mod columns;
+mod dialect;
+mod times;
+
+use std::collections::HashMap;
 use std::path::Path;
 
 use csv::StringRecord;
@@ -7,140 +13,132 @@ use ndarray::Array3;
 
 use super::{Series, format_error};
 use crate::error::{Error, Result};
+use cells::{Decimal, Row};
+use columns::Columns;
+use times::Times;
 
-/// The column that tells several series apart.
-const SERIES: &str = "series";
+/// How a table is to be read, where the file alone does not tell.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct TableOptions {
+    /// What stands between two cells; that of `,`, `;` and tab which the line of names has, if it is not given.
+    pub delimiter: Option<u8>,
+    /// The column of times; the one named `t` or `time`, or else the first, if it is not given.
+    pub time: Option<String>,
+    /// The column that tells several series apart; the one named `series`, `id` or `subject`, if there is one.
+    pub series: Option<String>,
+    /// The columns that are components, in this order; all others, if it is not given.
+    pub columns: Option<Vec<String>>,
+}
 
 /// The rows of one series.
 struct Rows {
     label: String,
     times: Vec<f64>,
-    values: Vec<f32>,
+    values: Vec<f64>,
+    /// The line of the last row.
+    line: u64,
 }
 
-/// Parses a whole file. The times are checked to be finite and equal in all series, not that they increase.
-pub(super) fn read(path: &Path, bytes: &[u8]) -> Result<Series> {
-    let mut reader =
-        csv::ReaderBuilder::new().trim(csv::Trim::All).comment(Some(b'#')).flexible(true).from_reader(bytes);
+/// Parses a whole file. The times are checked to be finite, to increase, and to be equal in all series.
+pub(super) fn read(path: &Path, bytes: &[u8], options: &TableOptions) -> Result<Series> {
+    let bytes = dialect::text(path, bytes)?;
+    let delimiter = match options.delimiter {
+        Some(delimiter) => delimiter,
+        None => dialect::delimiter(path, bytes)?,
+    };
+    let mut reader = csv::ReaderBuilder::new()
+        .delimiter(delimiter)
+        .trim(csv::Trim::All)
+        .comment(Some(b'#'))
+        .flexible(true)
+        .from_reader(bytes);
     let header = reader.headers().map_err(|e| unreadable(path, &e))?.clone();
-    if header.is_empty() {
-        return Err(format_error(path, "csv", "it is empty", "give a line of names, then one line per time"));
-    }
-    let columns = Columns::of(path, &header)?;
-    let mut series: Vec<Rows> = Vec::new();
-    for record in reader.records() {
-        let record = record.map_err(|e| unreadable(path, &e))?;
-        let row = Row { path, header: &header, record: &record };
-        row.check_length()?;
-        let label = columns.series.and_then(|c| record.get(c)).unwrap_or_default();
-        let place = series.iter().position(|s| s.label == label).unwrap_or_else(|| {
-            series.push(Rows { label: label.to_owned(), times: Vec::new(), values: Vec::new() });
-            series.len() - 1
-        });
-        series[place].times.push(row.number(columns.time)?);
-        for &column in &columns.components {
-            series[place].values.push(row.number_f32(column)?);
+    let columns = Columns::of(path, &header, options)?;
+    let mut table = Table::new(path, &header, &columns, Decimal::beside(delimiter));
+    let mut record = StringRecord::new();
+    while reader.read_record(&mut record).map_err(|e| unreadable(path, &e))? {
+        // Spreadsheets end a table with lines of delimiters.
+        if record.iter().any(|cell| !cell.is_empty()) {
+            table.push(&record)?;
         }
     }
-    let names = columns.components.iter().map(|&c| header[c].to_owned()).collect();
-    assemble(path, series, names)
+    table.finish()
 }
 
-/// Which column is what.
-struct Columns {
-    time: usize,
-    series: Option<usize>,
-    components: Vec<usize>,
-}
-
-impl Columns {
-    fn of(path: &Path, header: &StringRecord) -> Result<Self> {
-        // A first line of numbers would silently be lost as names.
-        if header.iter().any(|name| name.parse::<f64>().is_ok()) {
-            let problem = format!("the first line holds numbers: {}", header.iter().collect::<Vec<_>>().join(","));
-            return Err(format_error(path, "csv", problem, "begin with a line of names, such as t,x,y"));
-        }
-        let series = header.iter().position(|name| name.eq_ignore_ascii_case(SERIES));
-        let mut others = (0..header.len()).filter(|&c| Some(c) != series);
-        match (others.next(), others.collect::<Vec<_>>()) {
-            (Some(time), components) if !components.is_empty() => Ok(Self { time, series, components }),
-            _ => {
-                let problem = format!("{} column(s) and no component", header.len());
-                Err(format_error(path, "csv", problem, "give the time in the first column and a component in the next"))
-            }
-        }
-    }
-}
-
-/// One line with what is needed to say where a cell is.
-struct Row<'a> {
+/// What has been read so far.
+struct Table<'a> {
     path: &'a Path,
     header: &'a StringRecord,
-    record: &'a StringRecord,
+    columns: &'a Columns,
+    decimal: Decimal,
+    times: Times,
+    series: Vec<Rows>,
+    /// The place of each label in `series`.
+    places: HashMap<String, usize>,
 }
 
-impl Row<'_> {
-    fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+impl<'a> Table<'a> {
+    fn new(path: &'a Path, header: &'a StringRecord, columns: &'a Columns, decimal: Decimal) -> Self {
+        let times = Times::new(&header[columns.time]);
+        Self { path, header, columns, decimal, times, series: Vec::new(), places: HashMap::new() }
     }
 
-    fn check_length(&self) -> Result<()> {
-        let (found, expected) = (self.record.len(), self.header.len());
-        if found == expected {
-            return Ok(());
+    fn push(&mut self, record: &StringRecord) -> Result<()> {
+        let row = Row { path: self.path, header: self.header, record };
+        row.check_length(self.columns.width)?;
+        let time = self.times.parse(&row, self.columns.time, &mut self.decimal)?;
+        let label = match self.columns.series {
+            Some(column) => row.label(column)?,
+            None => "",
+        };
+        let place = match self.places.get(label) {
+            Some(&place) => place,
+            None => {
+                self.places.insert(label.to_owned(), self.series.len());
+                self.series.push(Rows { label: label.to_owned(), times: Vec::new(), values: Vec::new(), line: 0 });
+                self.series.len() - 1
+            }
+        };
+        let rows = &mut self.series[place];
+        if let Some(&last) = rows.times.last().filter(|&&last| time <= last) {
+            return Err(Error::invalid(
+                format!("times of {}", self.path.display()),
+                format!(
+                    "time {} is {time} after {last} ({}, after line {})",
+                    rows.times.len(),
+                    row.place(self.columns.time),
+                    rows.line
+                ),
+                "sort the data by time, each time once; if this is not the column of times, name that time",
+            ));
         }
-        let problem = format!("line {} has {found} cells where the first line has {expected}", self.line());
-        Err(format_error(self.path, "csv", problem, "give every line the same number of cells"))
-    }
-
-    fn place(&self, column: usize) -> String {
-        format!("line {}, column {}", self.line(), &self.header[column])
-    }
-
-    fn number(&self, column: usize) -> Result<f64> {
-        let cell = &self.record[column];
-        let value: f64 = cell.parse().map_err(|_| {
-            let problem = format!("'{cell}' in {} is no number", self.place(column));
-            format_error(self.path, "csv", problem, "write numbers as 1.5 or 2e-3 and leave no cell empty")
-        })?;
-        if value.is_finite() {
-            return Ok(value);
+        rows.times.push(time);
+        rows.line = row.line();
+        for &column in &self.columns.components {
+            rows.values.push(row.observation(column, &mut self.decimal)?);
         }
-        Err(Error::NonFiniteData { what: self.path.display().to_string(), value, index: self.place(column) })
+        Ok(())
     }
 
-    fn number_f32(&self, column: usize) -> Result<f32> {
-        let value = self.number(column)?;
-        #[expect(
-            clippy::cast_possible_truncation,
-            reason = "rounding to f32 is what is asked for; overflow is checked"
-        )]
-        let narrow = value as f32;
-        if narrow.is_finite() {
-            return Ok(narrow);
+    fn finish(self) -> Result<Series> {
+        let path = self.path;
+        let Some(first) = self.series.first() else {
+            return Err(format_error(path, "csv", "there is no line after the names", "give one line per time"));
+        };
+        let times = first.times.clone();
+        if let Some(other) = self.series.iter().find(|s| s.times != times) {
+            let problem = format!("series '{}' has other times than series '{}'", other.label, first.label);
+            let remedy = "observe every series at the same times, and leave cells empty where nothing was observed";
+            return Err(format_error(path, "csv", problem, remedy));
         }
-        Err(Error::invalid(
-            format!("{} of {}", self.place(column), self.path.display()),
-            format!("{value:e} is beyond the largest f32, {:e}", f32::MAX),
-            "scale the data",
-        ))
+        let names: Vec<String> = self.columns.components.iter().map(|&c| self.header[c].to_owned()).collect();
+        let shape = (self.series.len(), times.len(), names.len());
+        let flat = self.series.into_iter().flat_map(|s| s.values).collect();
+        let values = Array3::from_shape_vec(shape, flat)
+            .map_err(|e| format_error(path, "csv", e.to_string(), "give every line the same number of cells"))?;
+        let clock = self.times.clock(&times);
+        Ok(Series { times, values, names, clock, notes: self.columns.notes.clone() })
     }
-}
-
-fn assemble(path: &Path, series: Vec<Rows>, names: Vec<String>) -> Result<Series> {
-    let Some(first) = series.first() else {
-        return Err(format_error(path, "csv", "there is no line after the names", "give one line per time"));
-    };
-    let times = first.times.clone();
-    if let Some(other) = series.iter().find(|s| s.times != times) {
-        let problem = format!("series '{}' has other times than series '{}'", other.label, first.label);
-        return Err(format_error(path, "csv", problem, "observe every series at the same times"));
-    }
-    let shape = (series.len(), times.len(), names.len());
-    let flat = series.into_iter().flat_map(|s| s.values).collect();
-    let values = Array3::from_shape_vec(shape, flat)
-        .map_err(|e| format_error(path, "csv", e.to_string(), "give every line the same number of cells"))?;
-    Ok(Series { times, values, names })
 }
 
 fn unreadable(path: &Path, error: &csv::Error) -> Error {

@@ -7,11 +7,14 @@ use std::path::Path;
 
 use ndarray::{ArrayD, Dimension, IxDyn, ShapeBuilder};
 use ndarray_npy::npy::header::{Header, ReadHeaderError};
+use py_literal::Value as PyValue;
 
 use super::format_error;
 use crate::error::{Error, Result};
 
 const ACCEPTED: &str = "save it as f32 (float64 and integers are read too), for instance with x.astype('<f4')";
+
+const FLAGS: &str = "save it as bool, or as numbers of which 0 means false";
 
 /// Longest header that is parsed. NumPy writes 118 bytes; its own reader stops at 10 000.
 const MAX_HEADER: usize = 10_000;
@@ -25,8 +28,79 @@ pub(super) fn decode(path: &Path, what: &str, bytes: &[u8]) -> Result<ArrayD<f64
 
 /// As [`decode`], with booleans too: true is 1.
 pub(super) fn decode_flags(path: &Path, what: &str, bytes: &[u8]) -> Result<ArrayD<f64>> {
-    let booleans = |dtype: &str| (dtype == "|b1").then_some(1);
-    decode_with(path, what, bytes, booleans, "save it as bool, or as numbers of which 0 means false")
+    decode_with(path, what, bytes, boolean, FLAGS)
+}
+
+/// The width of booleans.
+fn boolean(dtype: &str) -> Option<usize> {
+    (dtype == "|b1").then_some(1)
+}
+
+/// What the header of an array says.
+pub(super) struct Head {
+    dtype: String,
+    /// Bytes of an element.
+    width: usize,
+    pub(super) shape: Vec<usize>,
+    fortran: bool,
+    /// Bytes of the header.
+    length: usize,
+    /// Bytes of the data; none if there are more than can be counted.
+    data: Option<usize>,
+}
+
+impl Head {
+    /// Most bytes that have to be at hand to read the head of an array.
+    pub(super) const LONGEST: usize = MAX_HEADER + 12;
+
+    /// Reads the head of an array that may be of booleans too; the data need not be there.
+    pub(super) fn of_flags(path: &Path, what: &str, bytes: &[u8]) -> Result<Self> {
+        Self::read(path, what, bytes, boolean, FLAGS)
+    }
+
+    fn read(
+        path: &Path,
+        what: &str,
+        bytes: &[u8],
+        more: impl Fn(&str) -> Option<usize>,
+        accepted: &str,
+    ) -> Result<Self> {
+        check_header(path, what, bytes)?;
+        let mut rest = bytes;
+        let header = Header::from_reader(&mut rest).map_err(|e| {
+            let problem = match e {
+                ReadHeaderError::Io(_) => "the header is cut off".to_owned(),
+                ReadHeaderError::Parse(e) => e.to_string(),
+            };
+            format_error(path, "npy", format!("{what}: {problem}"), "write it with numpy.save")
+        })?;
+        let dtype = header.type_descriptor.as_string().cloned().unwrap_or_else(|| header.type_descriptor.to_string());
+        let Some(width) = width(&dtype).or_else(|| more(&dtype)) else {
+            return Err(format_error(path, "npy", format!("{what} has dtype {dtype}"), accepted));
+        };
+        let data = header.shape.iter().try_fold(width, |bytes, &n| bytes.checked_mul(n));
+        let (fortran, length) = (header.layout.is_fortran(), bytes.len() - rest.len());
+        Ok(Self { dtype, width, shape: header.shape, fortran, length, data })
+    }
+
+    /// Refuses an array whose header asks for another number of bytes than the `found` ones behind it.
+    pub(super) fn check(&self, path: &Path, what: &str, found: u64) -> Result<()> {
+        let found = found.saturating_sub(self.length as u64);
+        if self.data.is_some_and(|needed| needed as u64 == found) {
+            return Ok(());
+        }
+        Err(format_error(
+            path,
+            "npy",
+            format!(
+                "{what} has {found} bytes of data where shape {:?} of dtype {} needs {}",
+                self.shape,
+                self.dtype,
+                self.data.map_or("more than 2^64".to_owned(), |n| n.to_string()),
+            ),
+            "the file is truncated or corrupt: write it again",
+        ))
+    }
 }
 
 /// `more` gives the width of dtypes that are read beside the usual ones, of which each element is an unsigned integer.
@@ -37,49 +111,34 @@ fn decode_with(
     more: impl Fn(&str) -> Option<usize>,
     accepted: &str,
 ) -> Result<ArrayD<f64>> {
-    check_header_length(path, what, bytes)?;
-    let mut rest = bytes;
-    let header = Header::from_reader(&mut rest).map_err(|e| {
-        let problem = match e {
-            ReadHeaderError::Io(_) => "the header is cut off".to_owned(),
-            ReadHeaderError::Parse(e) => e.to_string(),
-        };
-        format_error(path, "npy", format!("{what}: {problem}"), "write it with numpy.save")
-    })?;
-    let dtype = header.type_descriptor.as_string().cloned().unwrap_or_else(|| header.type_descriptor.to_string());
-    let Some(width) = width(&dtype).or_else(|| more(&dtype)) else {
-        return Err(format_error(path, "npy", format!("{what} has dtype {dtype}"), accepted));
-    };
-    let expected = header.shape.iter().try_fold(width, |bytes, &n| bytes.checked_mul(n));
-    if expected != Some(rest.len()) {
-        return Err(format_error(
-            path,
-            "npy",
-            format!(
-                "{what} has {} bytes of data where shape {:?} of dtype {dtype} needs {}",
-                rest.len(),
-                header.shape,
-                expected.map_or("more than 2^64".to_owned(), |n| n.to_string()),
-            ),
-            "the file is truncated or corrupt: write it again",
-        ));
-    }
-    let values = rest.chunks_exact(width).map(|chunk| element(&dtype, chunk)).collect();
-    ArrayD::from_shape_vec(IxDyn(&header.shape).set_f(header.layout.is_fortran()), values)
+    let head = Head::read(path, what, bytes, more, accepted)?;
+    head.check(path, what, bytes.len() as u64)?;
+    let values = bytes[head.length..].chunks_exact(head.width).map(|chunk| element(&head.dtype, chunk)).collect();
+    ArrayD::from_shape_vec(IxDyn(&head.shape).set_f(head.fortran), values)
         .map_err(|e| format_error(path, "npy", format!("{what}: {e}"), "write it with numpy.save"))
 }
 
-/// The parser of the header recurses, so that a header of brackets only would exhaust the stack.
-fn check_header_length(path: &Path, what: &str, bytes: &[u8]) -> Result<()> {
-    let length = match bytes.get(6..12) {
-        Some(&[1, _, a, b, _, _]) => u16::from_le_bytes([a, b]).into(),
-        Some(&[2 | 3, _, a, b, c, d]) => u32::from_le_bytes([a, b, c, d]) as usize,
-        _ => 0,
+/// Refuses a header that is too long or says something twice, of which the parser would take the last.
+fn check_header(path: &Path, what: &str, bytes: &[u8]) -> Result<()> {
+    let (start, length) = match bytes.get(6..12) {
+        Some(&[1, _, a, b, _, _]) => (10, u16::from_le_bytes([a, b]).into()),
+        Some(&[2 | 3, _, a, b, c, d]) => (12, u32::from_le_bytes([a, b, c, d]) as usize),
+        _ => (0, 0),
     };
+    // The parser recurses, so that a header of brackets only would exhaust the stack.
     let nested = bytes.iter().take(length.saturating_add(12)).filter(|b| matches!(b, b'(' | b'[' | b'{')).count();
     if length > MAX_HEADER || nested > 64 {
         let problem = format!("{what} has a header of {length} bytes and {nested} brackets");
         return Err(format_error(path, "npy", problem, "write it with numpy.save"));
+    }
+    // What cannot be parsed here is an error of the whole.
+    let text = bytes.get(start..start + length).and_then(|header| std::str::from_utf8(header).ok());
+    let Some(Ok(PyValue::Dict(entries))) = text.map(|text| text.trim_end().parse()) else { return Ok(()) };
+    for (i, (key, _)) in entries.iter().enumerate() {
+        if entries[..i].iter().any(|(other, _)| other == key) {
+            let problem = format!("{what} has a header with the key {key} twice");
+            return Err(format_error(path, "npy", problem, "write it with numpy.save"));
+        }
     }
     Ok(())
 }

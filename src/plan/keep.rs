@@ -171,7 +171,9 @@ mod tests {
                 Kernel::OuterProduct(_) => u64::from(d.call[3]) + 1,
                 Kernel::Reduce => 65,
                 Kernel::Certificate | Kernel::CertificateFixed(_) => 2 * shape.dim + 1,
-                Kernel::PairStart(_) => 0,
+                // Loops over the components of a trajectory.
+                Kernel::PairStart(_) => trips.forward_step,
+                Kernel::PairFinish(_) => 2 * shape.dim + 1,
                 Kernel::Accumulate => {
                     let threads = u64::from(d.groups[0]) * u64::from(d.groups[1]) * 64;
                     let values = shape.partials();

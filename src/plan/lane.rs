@@ -140,8 +140,8 @@ impl Counts {
         let (keep, turn) = (if charge > 0 { whole } else { 0 }, if clock > 0 { 3 * whole } else { 0 });
         // Argument, evaluation, keeping k_i.
         let stage = |mlp: u64| looped(stages, combine + mlp + whole);
-        // Update of the state, test for non-finite values, observation.
-        let forward_step = stage(evaluate + pay) + combine + 3 * whole;
+        // Update of the state, test for non-finite values, largest magnitudes, observation.
+        let forward_step = stage(evaluate + pay) + combine + 4 * whole;
         if adjoint == Some(Adjoint::Continuous) {
             let walked = looped(stages, 2 * combine + record + back + 4 * whole + charge + clock);
             return Trips {

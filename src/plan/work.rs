@@ -134,10 +134,11 @@ impl Plan {
         self.evaluated(evaluations, rows + 1, trajectories)
     }
 
-    /// The start of a pair in fixed point: an evaluation, and the words with their points.
+    /// The start of a pair in fixed point: the words with their points. The evaluation that may decide on these is none of
+    /// the solver's and does not count.
     fn starts(&self, dispatch: &Dispatch) -> Work {
         let trajectories = self.trajectories(dispatch, &call(dispatch));
-        self.evaluated(1, (self.shape.planes + 3) * self.shape.dim, trajectories)
+        self.evaluated(0, (self.shape.planes + 3) * self.shape.dim, trajectories)
     }
 
     /// Updates of a pair, there or back.

@@ -1,8 +1,9 @@
 //! Data sets that are kept on the device.
 
-use ndarray::{Array3, ArrayView3, s};
+use ndarray::{Array3, ArrayView3, Axis, s};
 
 use crate::error::{Error, Result};
+use crate::io::{Clock, Spacing};
 use crate::problem::check_finite;
 
 /// Observed series of one system: values `[series, time, dim]` at common times.
@@ -14,6 +15,7 @@ pub struct DataSet {
     times: Vec<f64>,
     values: Array3<f32>,
     missing: bool,
+    clock: Clock,
 }
 
 impl DataSet {
@@ -56,14 +58,27 @@ impl DataSet {
                 "give finite, strictly rising times",
             ));
         }
-        if let Some((index, value)) =
-            values.indexed_iter().find(|((_, i, _), v)| v.is_infinite() || (*i == 0 && v.is_nan()))
-        {
+        if let Some((index, value)) = values.indexed_iter().find(|(_, v)| v.is_infinite()) {
             let index = format!("{index:?}");
             return Err(Error::NonFiniteData { what: "data".into(), value: f64::from(*value), index });
         }
+        if let Some(((series, component), _)) = values.index_axis(Axis(1), 0).indexed_iter().find(|(_, v)| v.is_nan()) {
+            return Err(Error::invalid(
+                "data",
+                format!("component {component} of series {series} is missing at the first time, {}", times[0]),
+                "begin every series at a time when all its components were observed: a solve starts there",
+            ));
+        }
         let missing = values.iter().any(|v| v.is_nan());
-        Ok(Self { times: times.to_vec(), values: values.as_standard_layout().into_owned(), missing })
+        let values = values.as_standard_layout().into_owned();
+        Ok(Self { times: times.to_vec(), values, missing, clock: Clock::default() })
+    }
+
+    /// The same, with times that were written as `clock` says: how far they may be rounded decides on whether they are
+    /// [equally spaced](Self::is_uniform).
+    #[must_use]
+    pub fn with_clock(self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self }
     }
 
     /// True if values are missing.
@@ -98,10 +113,21 @@ impl DataSet {
         self.values.slice(s![.., 0, ..]).to_owned()
     }
 
-    /// True if the times are equally spaced up to a millionth of the spacing.
+    /// True if the times are equally spaced, up to a millionth of the spacing or their rounding: see
+    /// [`Series::is_uniform`](crate::io::Series::is_uniform).
     #[must_use]
     pub fn is_uniform(&self) -> bool {
-        let step = (self.times[self.times.len() - 1] - self.times[0]) / (self.times.len() - 1) as f64;
-        self.times.windows(2).all(|w| (w[1] - w[0] - step).abs() <= 1e-6 * step)
+        self.clock.spacing(&self.times) != Spacing::Uneven
+    }
+
+    /// The times of a window that may start anywhere: the first ones, without what rounding makes of equal intervals.
+    pub(super) fn window_times(&self, window: usize) -> Vec<f64> {
+        let first = self.times[0];
+        match self.clock.spacing(&self.times) {
+            Spacing::Rounded(step) if window < self.times.len() => {
+                (0..window).map(|i| first + i as f64 * step).collect()
+            }
+            _ => self.times[..window].to_vec(),
+        }
     }
 }

@@ -443,6 +443,7 @@ fn window_grid(data: &DataSet, window: usize, options: &TrainOptions, time_input
             "windows start at different times but share one time grid: use whole series (window 0) or no time input",
         ));
     }
+    let times = data.window_times(window);
     let (t0, t1) = (times[0], times[window - 1]);
     match options.steps {
         Steps::Step(step) => TimeGrid::with_step(t0, &times[1..window], t1, step),

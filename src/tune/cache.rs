@@ -10,12 +10,14 @@ use serde::{Deserialize, Serialize};
 use super::shape::{Phase, Shape};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
-use crate::io::write_atomically;
+use crate::io::{read_at_most, write_atomically};
 use crate::plan::KernelOptions;
 use crate::problem::{NeuralOde, NeuralOdeBuilder};
 
 /// Of the file; rises when what it holds changes its meaning.
 const VERSION: u32 = 1;
+/// Most bytes of the file that are read.
+const LARGEST: u64 = 64 << 20;
 
 /// What was measured on; other drivers and other versions of the kernels have other winners.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -111,10 +113,10 @@ impl TuneCache {
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] if it is damaged or of another version.
     pub fn load(path: impl AsRef<Path>) -> Result<Self> {
         let path = path.as_ref();
-        let text = match fs::read(path) {
+        let text = match read_at_most(path, LARGEST) {
             Ok(text) => text,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(Self::default()),
-            Err(source) => return Err(Error::Io { action: "read", path: path.to_owned(), source }),
+            Err(Error::Io { source, .. }) if source.kind() == ErrorKind::NotFound => return Ok(Self::default()),
+            Err(e) => return Err(e),
         };
         let refused = |problem| Error::Format {
             path: path.to_owned(),

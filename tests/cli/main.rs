@@ -9,6 +9,7 @@
 #![expect(clippy::unwrap_used, reason = "a test may panic")]
 
 mod bench;
+mod data;
 mod objectives;
 mod reports;
 mod runs;

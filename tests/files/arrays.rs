@@ -1,7 +1,7 @@
 //! `.npy` files.
 
 use costate::Error;
-use costate::io::{read_npy2, read_npy3, write_npy};
+use costate::io::{read_npy2, read_npy2_f64, read_npy3, read_npy3_f64, write_npy};
 use ndarray::{Array1, Array2, Array3, array};
 
 use crate::{Folder, assert_error};
@@ -43,6 +43,10 @@ fn other_dtypes_are_converted() {
     integers!(i8, u8, i16, u16, i32, u32, i64, u64);
     assert_eq!(read_npy2(folder.npy(&array![[-1_i8], [-128]])).unwrap(), array![[-1.0], [-128.0]]);
     assert_eq!(read_npy2(folder.npy(&array![[-5_i64]])).unwrap(), array![[-5.0]]);
+    let offset = array![[1e7 + 0.1, 1e300]];
+    assert_eq!(read_npy2_f64(folder.npy(&offset)).unwrap(), offset, "all digits");
+    assert_eq!(read_npy3_f64(folder.npy(&array![[[0.1_f64]]])).unwrap(), array![[[0.1]]], "all digits");
+    assert_error(read_npy2_f64(folder.npy(&array![[1.0, f64::NAN]])), &["NaN", "[0, 1]"]);
     let fortran = expected.t();
     assert_eq!(read_npy2(folder.npy(&fortran)).unwrap(), fortran, "Fortran order");
 }

@@ -35,7 +35,7 @@ fn a_place_that_cannot_be_written_is_named() {
     let theta = Parameters::init(&torch_field(), Init::Xavier, 0).unwrap();
     std::fs::create_dir(folder.path("sub")).unwrap();
     for bad in [file.join("out"), folder.path("none").join("out"), folder.path("sub"), PathBuf::new()] {
-        let series = Series { times: vec![], values: Array3::zeros((0, 0, 0)), names: vec![] };
+        let series = Series::new(vec![], Array3::zeros((0, 0, 0)), vec![]);
         for result in [write_npy(&bad, matrix.view()), write_parameters(&bad, &theta), series.write_npz(&bad)] {
             let error = result.unwrap_err();
             assert!(matches!(error, Error::Io { action: "write", .. }), "{error:?} should be a failed write");

@@ -9,8 +9,10 @@
 
 mod arrays;
 mod atomicity;
+mod hostile;
 mod scaling;
 mod series;
+mod tables;
 mod weights;
 
 use std::path::{Path, PathBuf};

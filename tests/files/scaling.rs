@@ -32,9 +32,23 @@ fn scaling_and_back_is_the_identity() {
 #[test]
 fn what_cannot_be_scaled_is_refused() {
     let constant = Array3::from_elem((1, 3, 1), 2.5_f32);
+    let noise = array![[[1e7], [1e7 + 2e-9], [1e7]]];
+    assert_error(Standardiser::fit(Scale::Standardise, &noise), &["component 0", "same value"]);
+    let never = array![[[1.0, f64::NAN], [2.0, f64::NAN]]];
+    assert_error(Standardiser::fit(Scale::None, &never), &["component 1", "never observed"]);
+    let huge = array![[[1e307], [-1e307]]];
+    assert_error(
+        Standardiser::fit(Scale::None, &huge).unwrap().to_model(&huge),
+        &["index [0, 0, 0]", "1e307", "largest f32"],
+    );
+    let scaled = Standardiser::fit(Scale::Standardise, &huge).unwrap().to_model(&huge).unwrap();
+    assert_eq!(scaled, array![[[1.0], [-1.0]]], "scaled it is a number like any other");
     assert_error(Standardiser::fit(Scale::Standardise, &constant), &["component 0", "same value"]);
-    assert_error(Standardiser::fit(Scale::LogStandardise, &array![[[1.0], [0.0]]]), &["value 0", "logarithm"]);
-    assert_error(Standardiser::fit(Scale::None, &Array3::zeros((0, 3, 1))), &["[0, 3, 1]"]);
+    assert_error(
+        Standardiser::fit(Scale::LogStandardise, &array![[[1.0], [0.0]]]),
+        &["index [0, 1, 0]", "value 0", "logarithm"],
+    );
+    assert_error(Standardiser::fit(Scale::None, &Array3::<f64>::zeros((0, 3, 1))), &["[0, 3, 1]"]);
     let standardiser = Standardiser::fit(Scale::None, &constant).unwrap();
     assert_error(standardiser.forward(&mut array![1.0, 2.0]), &["[2]", "[.., 1]"]);
     assert_error("log".parse::<Scale>(), &["scale 'log'", "none, standardise, log_standardise"]);
@@ -45,4 +59,56 @@ fn what_cannot_be_scaled_is_refused() {
     ] {
         assert!(serde_json::from_str::<Standardiser>(text).is_err(), "{text} should be refused");
     }
+}
+
+/// An offset that f32 cannot hold beside the amplitude.
+#[test]
+fn scaling_is_computed_in_f64() {
+    let sine = Array3::from_shape_fn((2, 100, 1), |(i, j, _)| (0.1 * j as f64 + i as f64).sin());
+    let expected = Standardiser::fit(Scale::Standardise, &sine).unwrap().to_model(&sine).unwrap();
+    for offset in [1e5, 1e6, 1e7] {
+        let moved = sine.mapv(|x| x + offset);
+        let scaling = Standardiser::fit(Scale::Standardise, &moved).unwrap();
+        let scaled = scaling.to_model(&moved).unwrap();
+        let worst = scaled.iter().zip(&expected).map(|(a, b)| (a - b).abs()).fold(0.0, f32::max);
+        // The sum is rounded to f64: 1e-9 at 1e7.
+        assert!(worst <= f32::EPSILON, "offset {offset:e}: {worst:e}");
+        let back = scaling.to_data(&scaled).unwrap();
+        let worst = back.iter().zip(&moved).map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
+        assert!(worst < 1e-6, "back to {offset:e}: {worst:e}");
+        assert!(scaling.lost_digits(&moved, &["x".into()]).is_empty(), "nothing is lost");
+    }
+}
+
+#[test]
+fn what_is_missing_takes_no_part() {
+    let gaps = array![[[1.0, 8.0], [f64::NAN, 10.0], [3.0, f64::NAN]]];
+    let scaling = Standardiser::fit(Scale::Standardise, &gaps).unwrap();
+    assert_eq!((scaling.mean(), scaling.deviation()), (&[2.0, 9.0][..], &[1.0, 1.0][..]), "of what was observed");
+    let scaled = scaling.to_model(&gaps).unwrap();
+    assert_eq!(scaled[[0, 0, 0]], -1.0);
+    assert!(scaled[[0, 1, 0]].is_nan() && scaled[[0, 2, 1]].is_nan(), "missing it stays: {scaled}");
+    let scaling = Standardiser::fit(Scale::LogStandardise, &gaps).unwrap();
+    assert!(scaling.to_model(&gaps).unwrap()[[0, 1, 0]].is_nan(), "and has no logarithm");
+}
+
+#[test]
+fn digits_that_are_lost_are_named() {
+    let names = ["x".to_owned(), "y".to_owned()];
+    let data = Array3::from_shape_fn((1, 50, 2), |(_, i, c)| [1e7, 1.0][c] + (0.3 * i as f64).sin());
+    let warnings = Standardiser::fit(Scale::None, &data).unwrap().lost_digits(&data, &names);
+    assert_eq!(warnings.len(), 1, "{warnings:?}");
+    for word in ["component x", "1.000e7", "2 values apart", "standardise"] {
+        assert!(warnings[0].contains(word), "'{}' should contain '{word}'", warnings[0]);
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "rounding is what is tried")]
+    let before = data.mapv(|x| f64::from(x as f32));
+    let warnings = Standardiser::fit(Scale::Standardise, &before).unwrap().lost_digits(&before, &names);
+    assert!(warnings.len() == 1 && warnings[0].contains("before it was saved"), "{warnings:?}");
+    let constant = Array3::from_elem((1, 5, 2), 1e7);
+    let warnings = Standardiser::fit(Scale::None, &constant).unwrap().lost_digits(&constant, &names);
+    assert!(warnings.is_empty(), "nothing is lost of a constant: {warnings:?}");
+    let tiny = array![[[1e-60, 1.0], [2e-60, 2.0]]];
+    let warnings = Standardiser::fit(Scale::None, &tiny).unwrap().lost_digits(&tiny, &names);
+    assert!(warnings.len() == 1 && warnings[0].contains("component x"), "below all f32: {warnings:?}");
 }

@@ -14,12 +14,15 @@ use std::fmt;
 use std::path::{Path, PathBuf};
 
 use bytesize::ByteSize;
-use costate::io::Scale;
+use costate::io::{Scale, read_at_most};
 use costate::{Activation, Adjoint, Error, Init, KernelOptions, Method, RECONSTRUCTION_TOLERANCE, Result};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
 pub(crate) use objective::{Cost, Gradient, Loss};
+
+/// Most bytes of a text that is read.
+const LONGEST: u64 = 64 << 20;
 
 /// A whole run description.
 #[derive(Clone, Debug, Deserialize)]
@@ -137,6 +140,14 @@ pub(crate) enum OnDrift {
 pub(crate) struct Data {
     /// `.csv` or `.npz`, see [`costate::io::Series::read`].
     pub(crate) file: PathBuf,
+    /// What stands between the cells of a table.
+    delimiter: Option<Delimiter>,
+    /// The column of times.
+    time: Option<String>,
+    /// The column that tells several series apart.
+    id: Option<String>,
+    /// The columns that are components.
+    columns: Option<Vec<String>>,
     /// How the components are scaled.
     #[serde(default)]
     pub(crate) scale: Scale,
@@ -145,6 +156,17 @@ pub(crate) struct Data {
     /// Every how many points one is used.
     #[serde(default = "one")]
     pub(crate) stride: usize,
+}
+
+/// What stands between the cells of a table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+enum Delimiter {
+    #[serde(rename = ",")]
+    Comma,
+    #[serde(rename = ";")]
+    Semicolon,
+    #[serde(rename = "\t", alias = "tab")]
+    Tab,
 }
 
 /// `[train]`
@@ -217,12 +239,7 @@ impl Config {
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] with line and column for what is not TOML, an unknown
     /// key or name, a missing key or a wrong type, [`Error::Invalid`] for values that make no sense.
     pub(crate) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
-        Self::parse(path, &text)
+        Self::parse(path, &read_text(path)?)
     }
 
     /// As [`Self::read`], with the text at hand; `path` gives the folder and the name in messages.
@@ -256,6 +273,19 @@ impl Config {
             *weights = base.join(&weights);
         }
     }
+}
+
+/// The text of a file that people or this program have written.
+///
+/// # Errors
+/// [`Error::Io`] if it cannot be read or is no text, [`Error::Invalid`] if it is far too long.
+pub(crate) fn read_text(path: &Path) -> Result<String> {
+    let bytes = read_at_most(path, LONGEST)?;
+    String::from_utf8(bytes).map_err(|_| Error::Io {
+        action: "read",
+        path: path.to_owned(),
+        source: std::io::Error::new(std::io::ErrorKind::InvalidData, "it is no text in UTF-8"),
+    })
 }
 
 /// `line 3, column 10, key: ` for a byte of the text; the key only if the byte lies behind one.

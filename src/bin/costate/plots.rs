@@ -66,13 +66,13 @@ pub(crate) fn trajectories(
 pub(crate) fn time_series(
     path: &Path,
     labels: [&str; 2],
-    (times_observed, observed): (&[f64], ArrayView2<'_, f32>),
-    (times_learned, learned): (&[f64], ArrayView2<'_, f32>),
+    (times_observed, observed): (&[f64], ArrayView2<'_, f64>),
+    (times_learned, learned): (&[f64], ArrayView2<'_, f64>),
     names: &[String],
 ) -> Result<()> {
-    let component = |times: &[f64], values: &ArrayView2<'_, f32>, c: usize| -> Vec<(f64, f64)> {
+    let component = |times: &[f64], values: &ArrayView2<'_, f64>, c: usize| -> Vec<(f64, f64)> {
         let column = values.columns().into_iter().nth(c);
-        let points = column.map(|v| times.iter().copied().zip(v.iter().map(|&x| x.into())).collect());
+        let points = column.map(|v| times.iter().copied().zip(v.iter().copied()).collect());
         points.unwrap_or_default()
     };
     let mut curves = Vec::new();
@@ -160,9 +160,8 @@ mod tests {
         trajectories(&folder.join("phase.svg"), "Spiral after 500 iterations", &[data], &[model], ["x", "y"]).unwrap();
         let pelts = costate::io::Series::read("examples/data/hudson-bay-lynx-hare.csv").unwrap();
         let fine: Vec<f64> = (0..=200).map(|i| 1900.0 + 0.1 * f64::from(i)).collect();
-        #[expect(clippy::cast_possible_truncation, reason = "plotted only")]
         let learned = Array2::from_shape_fn((201, 2), |(i, c)| {
-            (35.0 - 8.0 * c as f64 + 28.0 * (0.62 * (fine[i] - 1903.0 - 1.5 * c as f64)).cos()) as f32
+            35.0 - 8.0 * c as f64 + 28.0 * (0.62 * (fine[i] - 1903.0 - 1.5 * c as f64)).cos()
         });
         let observed = pelts.values.index_axis(ndarray::Axis(0), 0);
         let labels = ["year", "pelts (thousands)"];

@@ -1,6 +1,7 @@
 //! `costate train`: from time series to weights, a report and plots.
 
 mod evaluation;
+mod observed;
 mod progress;
 mod results;
 
@@ -14,7 +15,7 @@ use ndarray::Axis;
 
 use super::{Outcome, request};
 use crate::cli::{Global, Train};
-use crate::config::{Config, OnDrift};
+use crate::config::{Config, OnDrift, read_text};
 use crate::output;
 use evaluation::Evaluation;
 use progress::Progress;
@@ -60,10 +61,11 @@ struct Trained {
 pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
     let mut run = Run::read(args)?;
     let options = run.options()?;
-    let scaled = run.scaled()?;
-    let data = DataSet::new(&run.series.times, scaled.values.view())?;
+    let scaled = run.scaling.to_model(&run.series.values)?;
+    let data = DataSet::with_missing(&run.series.times, scaled.view())?.with_clock(&run.series.clock);
     let theta = run.parameters()?;
-    let evaluation = Evaluation::new(&run.config, &run.field, &scaled)?;
+    let evaluation = Evaluation::new(&run.config, &run.field, &run.series.times, scaled.view())?;
+    observed::Observed::new(&run, options.window).say();
     run.folder = output::make_folder(run.config.output.folder())?;
 
     let gpu = Gpu::new(&request(global))?;
@@ -148,11 +150,7 @@ fn hopeless(records: &[Record], iterations: usize) -> bool {
 
 impl Run {
     fn read(args: &Train) -> Result<Self> {
-        let text = std::fs::read_to_string(&args.config).map_err(|source| Error::Io {
-            action: "read",
-            path: args.config.clone(),
-            source,
-        })?;
+        let text = read_text(&args.config)?;
         let config = Config::parse(&args.config, &text)?;
         // It has just been parsed.
         let echo = toml::from_str(&text).unwrap_or(toml::Value::Boolean(false));
@@ -176,13 +174,6 @@ impl Run {
         }
         let scaling = Standardiser::fit(data.scale, &series.values)?;
         Ok(Self { config, echo, field, series, scaling, folder: PathBuf::new() })
-    }
-
-    /// The observations in the units of the model.
-    fn scaled(&self) -> Result<Series> {
-        let mut scaled = self.series.clone();
-        self.scaling.forward(&mut scaled.values)?;
-        Ok(scaled)
     }
 
     fn options(&self) -> Result<TrainOptions> {

@@ -2,13 +2,13 @@
 
 use std::path::Path;
 
-use costate::io::Series;
+use costate::io::{Series, TableOptions};
 use costate::solver::DEFAULT_LOG_WORDS;
 use costate::train::{Optimizer, Schedule};
 use costate::{Adjoint, AdjointOptions, Error, Mlp, Result, TimeGrid};
 use ndarray::{Axis, Slice};
 
-use super::{Activations, Config, Data, OptimiserName, Output, ScheduleName, Solve, Train};
+use super::{Activations, Config, Data, Delimiter, OptimiserName, Output, ScheduleName, Solve, Train};
 
 impl Config {
     /// The field.
@@ -96,9 +96,19 @@ impl Data {
     /// The series of the file, thinned by `stride`.
     ///
     /// # Errors
-    /// As [`Series::read`].
+    /// As [`Series::read_with`].
     pub(crate) fn read(&self) -> Result<Series> {
-        let mut series = Series::read(&self.file)?;
+        let options = TableOptions {
+            delimiter: self.delimiter.map(|delimiter| match delimiter {
+                Delimiter::Comma => b',',
+                Delimiter::Semicolon => b';',
+                Delimiter::Tab => b'\t',
+            }),
+            time: self.time.clone(),
+            series: self.id.clone(),
+            columns: self.columns.clone(),
+        };
+        let mut series = Series::read_with(&self.file, &options)?;
         let every = self.stride.try_into().unwrap_or(isize::MAX);
         series.values = series.values.slice_axis(Axis(1), Slice::new(0, None, every)).to_owned();
         series.times = series.times.into_iter().step_by(self.stride).collect();

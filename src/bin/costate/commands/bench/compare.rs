@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::measure::Row;
 use crate::cli::Phase;
+use crate::config::read_text;
 
 /// What is read of an earlier `bench.json`.
 #[derive(Debug, Deserialize)]
@@ -65,11 +66,7 @@ pub(super) struct Comparison {
 impl Earlier {
     /// Reads a file and checks that it is one of a bench.
     pub(super) fn read(path: &Path) -> Result<Self> {
-        let text = std::fs::read_to_string(path).map_err(|source| Error::Io {
-            action: "read",
-            path: path.to_owned(),
-            source,
-        })?;
+        let text = read_text(path)?;
         let refused = |problem: String| Error::Format {
             path: path.to_owned(),
             format: "bench.json",

@@ -1,8 +1,7 @@
 //! What the learned field makes of the first point of each series.
 
-use costate::io::Series;
 use costate::{Adjoint, AdjointOptions, Gpu, Mlp, NeuralOde, Parameters, Result, Solution, TimeGrid};
-use ndarray::{Array2, Array3, Axis, Slice, s};
+use ndarray::{Array2, Array3, ArrayView3, Axis, Slice, s};
 
 use crate::config::Config;
 
@@ -35,10 +34,11 @@ pub(super) struct Evaluated {
 }
 
 impl<'a> Evaluation<'a> {
-    pub(super) fn new(config: &'a Config, field: &'a Mlp, scaled: &Series) -> Result<Self> {
-        let grid = config.grid_for_times(&scaled.times)?;
-        let x0 = scaled.values.slice(s![.., 0, ..]).to_owned();
-        let targets = scaled.values.slice(s![.., 1.., ..]).permuted_axes([1, 0, 2]).to_owned();
+    /// `scaled` are the observations in the units of the model, NaN where nothing was observed.
+    pub(super) fn new(config: &'a Config, field: &'a Mlp, times: &[f64], scaled: ArrayView3<'_, f32>) -> Result<Self> {
+        let grid = config.grid_for_times(times)?;
+        let x0 = scaled.slice(s![.., 0, ..]).to_owned();
+        let targets = scaled.slice(s![.., 1.., ..]).permuted_axes([1, 0, 2]).to_owned();
         Ok(Self { config, field, grid, x0, targets })
     }
 
@@ -46,11 +46,13 @@ impl<'a> Evaluation<'a> {
     pub(super) fn run(&self, gpu: &Gpu, theta: &Parameters, log_scale: &[f32], window: usize) -> Result<Evaluated> {
         let whole = self.solve(gpu, self.grid.clone(), theta, &self.x0, window)?;
         let loss = self.config.loss.loss()?;
-        let terms = whole.states.indexed_iter().zip(&self.targets).map(|(((_, _, component), x), y)| {
+        let observed = whole.states.indexed_iter().zip(&self.targets).filter(|(_, y)| !y.is_nan());
+        let terms = observed.map(|(((_, _, component), x), y)| {
             let scale = log_scale.get(component).copied().unwrap_or_default();
             loss.value(f64::from(x - y), scale.into()).0
         });
-        let loss = terms.sum::<f64>() / self.targets.len() as f64;
+        let (sum, count) = terms.fold((0.0, 0_usize), |(sum, count), term| (sum + term, count + 1));
+        let loss = sum / count as f64;
         let warnings = whole.report.warnings.iter().map(|w| format!("over whole series, {w}")).collect();
 
         let grid = dense(&self.grid)?;

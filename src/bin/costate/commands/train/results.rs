@@ -9,6 +9,7 @@ use ndarray::Axis;
 use serde::Serialize;
 
 use super::evaluation::Evaluated;
+use super::observed::Observed;
 use super::{Run, Trained};
 use crate::cli::Global;
 use crate::output::{self, DeviceBytes};
@@ -49,6 +50,7 @@ pub(super) struct Results<'a> {
     device_bytes: DeviceBytes,
     folder: &'a Path,
     warnings: Vec<String>,
+    data: Observed<'a>,
     scaling: &'a Standardiser,
     config: &'a toml::Value,
     losses: Vec<(u64, f32)>,
@@ -81,6 +83,7 @@ impl<'a> Results<'a> {
         let copy_difference = copies.then(|| records.iter().map(|r| r.copy_difference).fold(0.0, f32::max));
         let mut warnings: Vec<String> =
             quarantined(records, options.batch, !trained.fraction_bits.is_empty()).into_iter().collect();
+        warnings.extend(run.scaling.lost_digits(&run.series.values, &run.series.names));
         warnings.extend(skipped(records));
         warnings.extend(drifted(records, run.config.solve.reconstruction_tolerance));
         warnings.extend(parted(records));
@@ -108,6 +111,7 @@ impl<'a> Results<'a> {
             device_bytes: DeviceBytes(trainer.memory_plan().clone()),
             folder: &run.folder,
             warnings,
+            data: Observed::new(run, options.window),
             scaling: &run.scaling,
             config: &run.echo,
             losses: thin(records),
@@ -275,13 +279,12 @@ fn draw(run: &Run, records: &[Record], evaluated: &Evaluated) -> Result<()> {
     let losses: Vec<(u64, f64)> = records.iter().map(|r| (r.iteration, r.loss.into())).collect();
     plots::loss_curve(&run.folder.join("loss.svg"), run.config.loss.loss()?, &losses)?;
 
-    let mut learned = evaluated.drawn.clone();
-    run.scaling.inverse(&mut learned)?;
+    let learned = run.scaling.to_data(&evaluated.drawn)?;
     let (series, names) = (&run.series, &run.series.names);
     if let Some([a, b]) = run.config.output.plot_components(run.field.dim()) {
-        let plane = |values: ndarray::ArrayView3<'_, f32>| -> Vec<Vec<(f64, f64)>> {
+        let plane = |values: ndarray::ArrayView3<'_, f64>| -> Vec<Vec<(f64, f64)>> {
             let drawn = values.outer_iter().take(learned.len_of(Axis(0)));
-            drawn.map(|one| one.outer_iter().map(|x| (x[a].into(), x[b].into())).collect()).collect()
+            drawn.map(|one| one.outer_iter().map(|x| (x[a], x[b])).collect()).collect()
         };
         let path = run.folder.join("trajectory.svg");
         plots::trajectories(&path, "", &plane(series.values.view()), &plane(learned.view()), [&names[a], &names[b]])?;
