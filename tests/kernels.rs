@@ -178,6 +178,10 @@ fn bounds(activation: Activation, p: f64, value: f64, slope: f64) -> [f64; 2] {
         }
         // math.md §11 #21.
         Activation::Sin => [5e-7, 5e-7],
+        // The exponential, a sum, a quotient, a product. The slope a (1 − a) errs by u absolutely.
+        Activation::Sigmoid => [ulps(4.0, value), 4.0 * U],
+        // 0.01 as f32, and a product.
+        Activation::LeakyRelu => [ulps(1.0, value), ulps(1.0, slope)],
         _ => unreachable!("a new activation needs a bound"),
     }
 }
