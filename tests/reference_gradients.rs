@@ -162,13 +162,14 @@ fn eval_by_hand(mlp: &Mlp, theta: &[f64], x: &[f64], t: f64) -> (Vec<f64>, f64) 
     }
     for layer in mlp.layers() {
         let bias = offset + layer.n_in * layer.n_out;
+        let shift = |j: usize| if mlp.bias() { theta[bias + j] } else { 0.0 };
         let p: Vec<f64> =
-            (0..layer.n_out).map(|j| dot(&theta[offset + j * layer.n_in..][..layer.n_in], &v) + theta[bias + j]).collect();
+            (0..layer.n_out).map(|j| dot(&theta[offset + j * layer.n_in..][..layer.n_in], &v) + shift(j)).collect();
         if matches!(layer.activation, Activation::Relu | Activation::Elu | Activation::LeakyRelu) {
             nearest = p.iter().fold(nearest, |m, p| m.min(p.abs()));
         }
         v = p.iter().map(|&p| activation(layer.activation, p).0).collect();
-        offset = bias + layer.n_out;
+        offset = bias + if mlp.bias() { layer.n_out } else { 0 };
     }
     (v, nearest)
 }
@@ -183,7 +184,8 @@ fn field_and_its_vjp() {
             let builder = Mlp::builder(3).hidden(&HIDDEN[..depth - 1], a).time_input(time_input);
             // The last layer is linear in deep fields; with one layer it must carry the activation to be a test of it.
             let output = if depth == 1 { a } else { Activation::Identity };
-            let mlp = builder.output_activation(output).build().expect("the field is valid");
+            // Fields of two layers have no biases.
+            let mlp = builder.output_activation(output).bias(depth != 2).build().expect("the field is valid");
             // Seeds are tried until no unit is nearer to a kink than any difference quotient can reach.
             let theta = (10..)
                 .map(|seed| parameters(&mlp, seed))
