@@ -1,9 +1,11 @@
 //! Files: arrays, weights and data sets, read with clear errors and written in one piece.
 //!
 //! - [`read_npy2`], [`read_npy3`], [`read_npy3_masked`], [`read_mask3`], [`write_npy`]: `.npy` arrays;
-//! - [`read_parameters`], [`write_parameters`], [`write_gradient`], [`Tensors`]: `.safetensors` in PyTorch naming;
+//! - [`read_weights`], [`read_parameters`], [`write_weights`], [`write_parameters`], [`write_gradient`], [`Tensors`]:
+//!   `.safetensors` in PyTorch naming;
 //! - [`read_reference`]: reference trajectories of a running cost, `.npz`;
 //! - [`Series`]: time series to learn from, `.csv` or `.npz`, and [`Standardiser`], which scales them;
+//! - [`Standardiser::read_npy`], [`Standardiser::data_units`], [`write_npy_wide`]: arrays in the units of such data;
 //! - [`write_atomically`]: what every writer here goes through.
 //!
 //! A file that is read is checked whole before anything is made of it: dtype, shape, length and that every number is
@@ -17,6 +19,8 @@ mod npz;
 mod reference;
 mod series;
 mod standardise;
+mod tensors;
+mod units;
 mod weights;
 
 pub use arrays::{check_finite, read_mask3, read_npy2, read_npy3, read_npy3_masked, write_npy};
@@ -24,7 +28,9 @@ pub use atomic::write_atomically;
 pub use reference::read_reference;
 pub use series::Series;
 pub use standardise::{Scale, Standardiser};
-pub use weights::{Tensors, read_parameters, write_gradient, write_parameters};
+pub use tensors::Tensors;
+pub use units::write_npy_wide;
+pub use weights::{Weights, read_parameters, read_weights, write_gradient, write_parameters, write_weights};
 
 use std::path::Path;
 
