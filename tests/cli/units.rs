@@ -306,11 +306,18 @@ fn a_check_takes_the_states_that_it_is_given() {
     linear("rk4", "stored", "");
     let report = folder.run(&format!("{check} --json")).succeeded().json();
     for line in report["checks"].as_array().unwrap() {
-        // Relative to the states: a value that was absolute would be 1e-14 for a loss of that size, and prove nothing.
         assert!(line["ok"] == true, "{line}");
     }
     let text = folder.run(check).succeeded().stdout;
     assert!(text.contains("of each component"), "it says by what errors are measured: {text}");
+    // Four steps forth by 0.9 and back by 1.1 lose 0.99^4 of any state, which of 1e-5 is less than the tolerance by itself.
+    write_npy_wide(folder.path("s.npy"), array![[1e-5, -2e-5]].view()).unwrap();
+    linear("euler", "backsolve", "");
+    let ran = folder.run(&format!("{check} --json")).failed(1, &["backsolve: reconstruction error"]);
+    let report = ran.json();
+    let lines = report["checks"].as_array().unwrap();
+    let drift = lines.iter().find(|line| line["check"] == "backsolve: reconstruction error").unwrap();
+    assert!((drift["value"].as_f64().unwrap() - (1.0 - 0.99_f64.powi(4))).abs() < 1e-4, "{drift}");
     // A resolution of 2^-16 has nothing of 1e-7: passed when states of 1 were drawn.
     linear("strang", "exact", "fraction_bits = 16");
     folder.run("check --config run.toml --weights l.safetensors").succeeded();
