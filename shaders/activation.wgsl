@@ -11,6 +11,10 @@ fn relu_value(p: f32) -> f32 { return max(p, 0.0); }
 fn relu_slope(p: f32, a: f32) -> f32 { return select(0.0, 1.0, p > 0.0); }
 fn relu_curvature(p: f32, a: f32) -> f32 { return 0.0; }
 
+fn leaky_relu_value(p: f32) -> f32 { return select(0.01 * p, p, p > 0.0); }
+fn leaky_relu_slope(p: f32, a: f32) -> f32 { return select(0.01, 1.0, p > 0.0); }
+fn leaky_relu_curvature(p: f32, a: f32) -> f32 { return 0.0; }
+
 /// e^p: Cody-Waite reduction to |r| <= ln 2 / 2, a polynomial, and the exponent put in by bits.
 fn exp_value(p: f32) -> f32 {
     let x = clamp(p, -87.0, 88.0);
@@ -58,6 +62,11 @@ fn log1p_unit(e: f32) -> f32 {
     let q = (((0.121448986 * u + 0.107153416) * u + 0.143083006) * u + 0.199994445) * u + 0.333333373;
     return 2.0 * s + 2.0 * s * u * q;
 }
+
+/// The slope from the value is good to an ulp of 1, as that of tanh.
+fn sigmoid_value(p: f32) -> f32 { return sigmoid(p); }
+fn sigmoid_slope(p: f32, a: f32) -> f32 { return a * (1.0 - a); }
+fn sigmoid_curvature(p: f32, a: f32) -> f32 { return a * (1.0 - a) * (1.0 - 2.0 * a); }
 
 fn softplus_value(p: f32) -> f32 { return max(p, 0.0) + log1p_unit(exp_value(-abs(p))); }
 fn softplus_slope(p: f32, a: f32) -> f32 { return sigmoid(p); }

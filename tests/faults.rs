@@ -118,6 +118,26 @@ fn unknown_names_are_refused_with_the_known_ones() {
     assert_error!("rk5".parse::<Method>(), Error::UnknownName { .. }, ["rk5", "euler", "dopri5", "tsit5"]);
     assert_error!("checkpoint".parse::<Adjoint>(), Error::UnknownName { .. }, ["checkpoint", "stored", "backsolve"]);
     assert_error!("tahn".parse::<Activation>(), Error::UnknownName { .. }, ["tahn", "tanh", "gelu"]);
+    for (spelt, activation) in [
+        ("Tanh", Activation::Tanh),
+        ("SiLU", Activation::Silu),
+        ("swish", Activation::Silu),
+        ("ReLU", Activation::Relu),
+        ("GELU", Activation::Gelu),
+        ("ELU", Activation::Elu),
+        ("Softplus", Activation::Softplus),
+        ("nn.Sigmoid", Activation::Sigmoid),
+        ("LeakyReLU", Activation::LeakyRelu),
+        ("leaky_relu", Activation::LeakyRelu),
+        ("torch.nn.Identity", Activation::Identity),
+    ] {
+        assert_eq!(spelt.parse::<Activation>().expect(spelt), activation, "{spelt}");
+    }
+    for activation in Activation::ALL {
+        assert_eq!(activation.name().parse::<Activation>().expect("its own name"), activation, "{activation}");
+    }
+    assert_error!("PReLU".parse::<Activation>(), Error::UnknownName { .. }, ["PReLU", "sigmoid, leaky_relu"]);
+    assert_error!("".parse::<Activation>(), Error::UnknownName { .. }, ["''"]);
     assert_error!("".parse::<Method>(), Error::UnknownName { .. }, ["''"]);
 }
 

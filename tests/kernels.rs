@@ -112,6 +112,19 @@ fn every_depth_width_and_activation_matches() {
     }
 }
 
+/// The packed weights of such a field have zeros where biases would be, and no sum of its gradient is one of theirs.
+#[test]
+fn fields_without_biases_match() {
+    let timed = Mlp::builder(3).hidden(&[5], Activation::Tanh).time_input(true).bias(false);
+    let bare = Mlp::builder(2).output_activation(Activation::Sigmoid).bias(false);
+    for builder in [timed, bare] {
+        let mlp = builder.build().expect("a valid field");
+        let weights = mlp.layers().iter().map(|l| l.n_in * l.n_out).sum::<usize>();
+        assert_eq!(mlp.parameter_count(), weights, "weights only");
+        compare(gpu(), "no biases", &parameters(&mlp, 3), &grid(), Method::Heun, 9);
+    }
+}
+
 /// Layers of more than 128 inputs are read block by block: other text, padding between blocks.
 #[test]
 fn wide_layers_match() {
@@ -178,6 +191,10 @@ fn bounds(activation: Activation, p: f64, value: f64, slope: f64) -> [f64; 2] {
         }
         // math.md §11 #21.
         Activation::Sin => [5e-7, 5e-7],
+        // The exponential, a sum, a quotient, a product. The slope a (1 − a) errs by u absolutely.
+        Activation::Sigmoid => [ulps(4.0, value), 4.0 * U],
+        // 0.01 as f32, and a product.
+        Activation::LeakyRelu => [ulps(1.0, value), ulps(1.0, slope)],
         _ => unreachable!("a new activation needs a bound"),
     }
 }

@@ -61,8 +61,8 @@ fn dot(a: &[f64], b: &[f64]) -> f64 {
     a.iter().zip(b).map(|(a, b)| a * b).sum()
 }
 
-/// (activation, p, φ(p), φ'(p)), computed with mpmath at 60 digits and rounded.
-const EXACT: [(Activation, f64, f64, f64); 36] = [
+/// (activation, p, φ(p), φ'(p)), computed with 60 digits and rounded.
+const EXACT: [(Activation, f64, f64, f64); 42] = [
     (Activation::Tanh, -9.0, -0.999999969540041, 6.091991712323229e-08),
     (Activation::Tanh, -2.5, -0.9866142981514303, 0.02659222668316062),
     (Activation::Tanh, -0.001, -0.0009999996666668, 0.9999990000006667),
@@ -99,6 +99,12 @@ const EXACT: [(Activation, f64, f64, f64); 36] = [
     (Activation::Sin, 0.4, 0.3894183423086505, 0.9210609940028851),
     (Activation::Sin, 2.0, 0.9092974268256817, -0.4161468365471424),
     (Activation::Sin, 6.5, 0.21511998808781552, 0.9765876257280235),
+    (Activation::Sigmoid, -9.0, 0.00012339457598623172, 0.0001233793497648489),
+    (Activation::Sigmoid, -2.5, 0.07585818002124355, 0.07010371654510816),
+    (Activation::Sigmoid, -0.001, 0.4997500000208333, 0.24999993750001043),
+    (Activation::Sigmoid, 0.4, 0.598687660112452, 0.24026074574152914),
+    (Activation::Sigmoid, 2.0, 0.8807970779778824, 0.10499358540350652),
+    (Activation::Sigmoid, 6.5, 0.998498817743263, 0.0014989287085690496),
 ];
 
 #[test]
@@ -116,6 +122,11 @@ fn activations_have_the_exact_values() {
         assert_eq!(activation(Activation::Identity, p), (p, 1.0));
     }
     assert_eq!([-1.5, 0.0, 1.5].map(|p| activation(Activation::Relu, p)), [(0.0, 0.0), (0.0, 0.0), (1.5, 1.0)]);
+    let leaky = [-1.5, 0.0, 1.5].map(|p| activation(Activation::LeakyRelu, p));
+    assert_eq!(leaky, [(-0.015, 0.01), (0.0, 0.01), (1.5, 1.0)]);
+    // Beyond e^−708 there is still something left: no exponential overflows on the way.
+    let (tail, slope) = activation(Activation::Sigmoid, -700.0);
+    assert!((tail / (-700.0_f64).exp() - 1.0).abs() < 1e-15 && slope == tail, "sigmoid(-700) = {tail:e}, {slope:e}");
 }
 
 #[test]
@@ -151,14 +162,14 @@ fn eval_by_hand(mlp: &Mlp, theta: &[f64], x: &[f64], t: f64) -> (Vec<f64>, f64) 
     }
     for layer in mlp.layers() {
         let bias = offset + layer.n_in * layer.n_out;
-        let p: Vec<f64> = (0..layer.n_out)
-            .map(|j| dot(&theta[offset + j * layer.n_in..][..layer.n_in], &v) + theta[bias + j])
-            .collect();
-        if matches!(layer.activation, Activation::Relu | Activation::Elu) {
+        let shift = |j: usize| if mlp.bias() { theta[bias + j] } else { 0.0 };
+        let p: Vec<f64> =
+            (0..layer.n_out).map(|j| dot(&theta[offset + j * layer.n_in..][..layer.n_in], &v) + shift(j)).collect();
+        if matches!(layer.activation, Activation::Relu | Activation::Elu | Activation::LeakyRelu) {
             nearest = p.iter().fold(nearest, |m, p| m.min(p.abs()));
         }
         v = p.iter().map(|&p| activation(layer.activation, p).0).collect();
-        offset = bias + layer.n_out;
+        offset = bias + if mlp.bias() { layer.n_out } else { 0 };
     }
     (v, nearest)
 }
@@ -173,7 +184,8 @@ fn field_and_its_vjp() {
             let builder = Mlp::builder(3).hidden(&HIDDEN[..depth - 1], a).time_input(time_input);
             // The last layer is linear in deep fields; with one layer it must carry the activation to be a test of it.
             let output = if depth == 1 { a } else { Activation::Identity };
-            let mlp = builder.output_activation(output).build().expect("the field is valid");
+            // Fields of two layers have no biases.
+            let mlp = builder.output_activation(output).bias(depth != 2).build().expect("the field is valid");
             // Seeds are tried until no unit is nearer to a kink than any difference quotient can reach.
             let theta = (10..)
                 .map(|seed| parameters(&mlp, seed))

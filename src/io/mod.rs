@@ -2,9 +2,11 @@
 //!
 //! - [`read_npy2`], [`read_npy3`], [`read_npy3_masked`], [`read_mask3`], [`write_npy`]: `.npy` arrays, and with all digits
 //!   [`read_npy2_f64`], [`read_npy3_f64`];
-//! - [`read_parameters`], [`write_parameters`], [`write_gradient`], [`Tensors`]: `.safetensors` in PyTorch naming;
+//! - [`read_weights`], [`read_parameters`], [`write_weights`], [`write_parameters`], [`write_gradient`], [`Tensors`]:
+//!   `.safetensors` in PyTorch naming;
 //! - [`read_reference`]: reference trajectories of a running cost, `.npz`;
 //! - [`Series`]: time series to learn from, `.csv` or `.npz`, and [`Standardiser`], which scales them;
+//! - [`Standardiser::read_npy`], [`Standardiser::data_units`], [`write_npy_wide`]: arrays in the units of such data;
 //! - [`read_at_most`]: the bytes of anything, of which there may be too many;
 //! - [`write_atomically`]: what every writer here goes through.
 //!
@@ -22,6 +24,8 @@ mod reference;
 mod series;
 mod spacing;
 mod standardise;
+mod tensors;
+mod units;
 mod weights;
 
 pub use arrays::{
@@ -35,7 +39,9 @@ pub use series::Series;
 pub use spacing::Clock;
 pub(crate) use spacing::Spacing;
 pub use standardise::{Scale, Standardiser};
-pub use weights::{Tensors, read_parameters, write_gradient, write_parameters};
+pub use tensors::Tensors;
+pub use units::write_npy_wide;
+pub use weights::{Weights, read_parameters, read_weights, write_gradient, write_parameters, write_weights};
 
 use std::path::Path;
 

@@ -2,33 +2,57 @@
 //!
 //! Linear layer `i` is `net.{2i}.weight` `[out, in]` and `net.{2i}.bias` `[out]`: the odd places of the
 //! `nn.Sequential` are the activations, which have no parameters. The values are in the order of the flat vector θ.
+//! Instead of `net.` any other prefix may stand there, the same for all tensors.
 
-use std::borrow::Cow;
-use std::io;
+mod header;
+pub(super) mod names;
+
 use std::path::Path;
 
-use ndarray::{ArrayView, ArrayView2, Dimension, aview1};
-use safetensors::tensor::{Dtype, SafeTensors, TensorView, View};
+use ndarray::{ArrayView2, aview1};
+use safetensors::tensor::{Dtype, SafeTensors, TensorView};
 
-use super::{format_error, read_bytes, write_atomically};
+use super::{Standardiser, Tensors, format_error, read_bytes};
 use crate::error::{Error, Result};
 use crate::model::{Mlp, Parameters};
 
 const FORMAT: &str = "safetensors";
+const REMEDY: &str = "save the state dict of an nn.Sequential of Linear layers and activations under the name net";
+/// The key of the metadata under which the scaling is found, as JSON.
+const SCALING: &str = "costate.scaling";
 
-/// Reads the parameters of `field`. f64, f16 and bf16 are converted to f32.
+/// A file of weights as it was read.
+#[derive(Clone, Debug, PartialEq)]
+#[non_exhaustive]
+pub struct Weights {
+    /// The parameters.
+    pub parameters: Parameters,
+    /// What stands before the number of the layer in the names of the tensors, for instance `net.`.
+    pub prefix: String,
+    /// The scaling of the data that the weights were trained on, if the file tells: the field is one of scaled states.
+    pub scaling: Option<Standardiser>,
+}
+
+/// Reads the weights of `field`. f64, f16 and bf16 are converted to f32.
+///
+/// The tensors may have any prefix, the same for all: `net.`, `module.`, `_orig_mod.func.`, none.
 ///
 /// # Errors
-/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is corrupt or truncated, if a tensor is missing,
-/// is one too many or has a dtype that is not a float; [`Error::Shape`] naming the tensor and the shape that `field`
-/// needs; [`Error::NonFiniteData`] for a NaN or an infinity; [`Error::Invalid`] for an f64 beyond f32.
-pub fn read_parameters(path: impl AsRef<Path>, field: &Mlp) -> Result<Parameters> {
+/// [`Error::Io`] if the file cannot be read; [`Error::Format`] if it is of another format, corrupt or truncated, if its
+/// header names something twice, if a tensor is missing, is one too many or has a dtype that is not a float, or if the
+/// scaling in its metadata is none for `field`; [`Error::Shape`] naming the tensor and the shape that `field` needs;
+/// [`Error::NonFiniteData`] for a NaN or an infinity; [`Error::Invalid`] for an f64 beyond f32.
+pub fn read_weights(path: impl AsRef<Path>, field: &Mlp) -> Result<Weights> {
     let path = path.as_ref();
     let bytes = read_bytes(path)?;
-    let tensors = SafeTensors::deserialize(&bytes)
-        .map_err(|e| format_error(path, FORMAT, e.to_string(), "the file is truncated or corrupt: write it again"))?;
-    let expected = slots(field);
-    check_names(path, field, &expected, &tensors)?;
+    header::check(path, &bytes)?;
+    let damaged = |e: safetensors::SafeTensorError| {
+        format_error(path, FORMAT, e.to_string(), "the file is truncated or corrupt: write it again")
+    };
+    let tensors = SafeTensors::deserialize(&bytes).map_err(damaged)?;
+    let prefix = names::prefix(path, &tensors)?;
+    let expected = names::slots(field, &prefix);
+    names::check(path, field, &expected, &tensors)?;
     let mut values = Vec::with_capacity(field.parameter_count());
     for slot in &expected {
         let tensor = tensors.tensor(&slot.name).map_err(|e| format_error(path, FORMAT, e.to_string(), REMEDY))?;
@@ -42,7 +66,30 @@ pub fn read_parameters(path: impl AsRef<Path>, field: &Mlp) -> Result<Parameters
         }
         values.extend(floats(path, &slot.name, &tensor)?);
     }
-    Parameters::from_flat(field, values)
+    let (_, metadata) = SafeTensors::read_metadata(&bytes).map_err(damaged)?;
+    let text = metadata.metadata().as_ref().and_then(|texts| texts.get(SCALING));
+    let scaling = text.map(|text| scaling(path, text, field)).transpose()?;
+    Ok(Weights { parameters: Parameters::from_flat(field, values)?, prefix, scaling })
+}
+
+/// Reads the parameters of `field` and nothing else: see [`read_weights`], which also tells in which units their states are.
+///
+/// # Errors
+/// As [`read_weights`].
+pub fn read_parameters(path: impl AsRef<Path>, field: &Mlp) -> Result<Parameters> {
+    Ok(read_weights(path, field)?.parameters)
+}
+
+fn scaling(path: &Path, text: &str, field: &Mlp) -> Result<Standardiser> {
+    let remedy = "write the file again, or remove the metadata";
+    let scaling: Standardiser = serde_json::from_str(text)
+        .map_err(|e| format_error(path, FORMAT, format!("metadata {SCALING}: {e}"), remedy))?;
+    if scaling.mean().len() != field.dim() {
+        let problem = format!("metadata {SCALING} scales {} components", scaling.mean().len());
+        let remedy = format!("a {} field needs {}: {remedy}", field.summary(), field.dim());
+        return Err(format_error(path, FORMAT, problem, remedy));
+    }
+    Ok(scaling)
 }
 
 /// Writes parameters as f32 so that an `nn.Sequential` of the same layers, saved under the name `net`, loads them.
@@ -50,8 +97,32 @@ pub fn read_parameters(path: impl AsRef<Path>, field: &Mlp) -> Result<Parameters
 /// # Errors
 /// [`Error::Io`] if the file cannot be written; it is then as it was before.
 pub fn write_parameters(path: impl AsRef<Path>, parameters: &Parameters) -> Result<()> {
-    let tensors = slots(parameters.field()).into_iter().map(|slot| slot.tensor(parameters.as_slice())).collect();
-    write(path.as_ref(), tensors)
+    Tensors::new().theta(parameters.field(), parameters.as_slice())?.write(path)
+}
+
+/// As [`write_parameters`], with the scaling of the data that they were trained on: the field means nothing without it.
+///
+/// ```
+/// use costate::io::{Scale, Standardiser, read_weights, write_weights};
+/// use costate::{Init, Mlp, Parameters};
+/// # let folder = std::env::temp_dir().join(format!("costate-doc-weights-{}", std::process::id()));
+/// # std::fs::create_dir_all(&folder)?;
+/// # let path = folder.join("w.safetensors");
+/// let scaling: Standardiser =
+///     serde_json::from_str(r#"{"scale": "standardise", "mean": [20.0], "deviation": [5.0]}"#)?;
+/// let field = Mlp::builder(1).build()?;
+/// write_weights(&path, &Parameters::init(&field, Init::Torch, 0)?, &scaling)?;
+/// assert_eq!(read_weights(&path, &field)?.scaling, Some(scaling));
+/// # std::fs::remove_dir_all(&folder)?;
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+///
+/// # Errors
+/// As [`write_parameters`].
+pub fn write_weights(path: impl AsRef<Path>, parameters: &Parameters, scaling: &Standardiser) -> Result<()> {
+    let text = serde_json::to_string(scaling)
+        .map_err(|e| Error::invalid("scaling", e.to_string(), "use finite means and deviations"))?;
+    Tensors::new().theta(parameters.field(), parameters.as_slice())?.note(SCALING, text).write(path)
 }
 
 /// Writes a gradient: tensors named as the weights, `x0` `[batch, dim]`, and `loss` `[1]` when it is given.
@@ -81,103 +152,6 @@ pub fn write_gradient(
     .write(path)
 }
 
-/// Tensors on their way to a `.safetensors` file, f32: what [`write_gradient`] writes, and more.
-///
-/// ```
-/// use costate::Mlp;
-/// use costate::io::Tensors;
-/// # let folder = std::env::temp_dir().join(format!("costate-doc-tensors-{}", std::process::id()));
-/// # std::fs::create_dir_all(&folder)?;
-/// # let path = folder.join("g.safetensors");
-/// let field = Mlp::builder(1).build()?;
-/// Tensors::new().theta(&field, &[0.5, -1.0])?.array("t1", ndarray::aview1(&[0.25])).write(&path)?;
-/// # std::fs::remove_dir_all(&folder)?;
-/// # Ok::<(), Box<dyn std::error::Error>>(())
-/// ```
-#[derive(Clone, Debug, Default)]
-#[must_use]
-pub struct Tensors(Vec<Tensor>);
-
-impl Tensors {
-    /// None yet.
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// Adds what is in the order of the flat vector of the parameters of `field`, as tensors named like the weights.
-    ///
-    /// # Errors
-    /// [`Error::Shape`] if there is not one value per parameter.
-    pub fn theta(mut self, field: &Mlp, flat: &[f32]) -> Result<Self> {
-        if flat.len() != field.parameter_count() {
-            let expected = format!("[{}] for a {} field", field.parameter_count(), field.summary());
-            return Err(Error::shape("parameter gradient", &[flat.len()], expected, "use one field throughout"));
-        }
-        self.0.extend(slots(field).into_iter().map(|slot| slot.tensor(flat)));
-        Ok(self)
-    }
-
-    /// Adds an array.
-    pub fn array<D: Dimension>(mut self, name: &str, values: ArrayView<'_, f32, D>) -> Self {
-        self.0.push(Tensor::new(name.to_owned(), values.shape().to_vec(), values.iter()));
-        self
-    }
-
-    /// Writes the file.
-    ///
-    /// # Errors
-    /// [`Error::Io`] if it cannot be written; it is then as it was before.
-    pub fn write(self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), self.0)
-    }
-}
-
-const REMEDY: &str = "save the state dict of an nn.Sequential of Linear layers and activations under the name net";
-
-/// The place of one tensor in the flat vector.
-struct Slot {
-    name: String,
-    shape: Vec<usize>,
-    start: usize,
-}
-
-impl Slot {
-    fn tensor(self, flat: &[f32]) -> Tensor {
-        let end = self.start + self.shape.iter().product::<usize>();
-        Tensor::new(self.name, self.shape, &flat[self.start..end])
-    }
-}
-
-/// The tensors of a field, in the order of the flat vector without gaps.
-fn slots(field: &Mlp) -> Vec<Slot> {
-    let layers = field.layers().iter().enumerate();
-    layers
-        .flat_map(|(i, layer)| {
-            let name = |kind| format!("net.{}.{kind}", 2 * i);
-            [
-                Slot { name: name("weight"), shape: vec![layer.n_out, layer.n_in], start: layer.weight },
-                Slot { name: name("bias"), shape: vec![layer.n_out], start: layer.bias },
-            ]
-        })
-        .collect()
-}
-
-fn check_names(path: &Path, field: &Mlp, expected: &[Slot], tensors: &SafeTensors<'_>) -> Result<()> {
-    let mut found = tensors.names();
-    found.sort_unstable();
-    let list = if found.is_empty() { "none".to_owned() } else { found.join(", ") };
-    if let Some(missing) = expected.iter().find(|slot| !found.contains(&slot.name.as_str())) {
-        let problem = format!("tensor {} {:?} is missing; found: {list}", missing.name, missing.shape);
-        return Err(format_error(path, FORMAT, problem, REMEDY));
-    }
-    if let Some(extra) = found.iter().find(|name| expected.iter().all(|slot| slot.name != **name)) {
-        let problem = format!("tensor {extra} has no place in a {} field", field.summary());
-        let remedy = "describe the field as it was when the weights were saved, or remove the tensor";
-        return Err(format_error(path, FORMAT, problem, remedy));
-    }
-    Ok(())
-}
-
 /// The values of one tensor as f32, all of them finite.
 fn floats(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>> {
     let data = tensor.data();
@@ -204,44 +178,4 @@ fn floats(path: &Path, name: &str, tensor: &TensorView<'_>) -> Result<Vec<f32>> 
 
 fn chunks<const N: usize>(data: &[u8]) -> impl Iterator<Item = [u8; N]> + '_ {
     data.as_chunks().0.iter().copied()
-}
-
-/// One tensor on its way to a file, f32.
-#[derive(Clone, Debug)]
-struct Tensor {
-    name: String,
-    shape: Vec<usize>,
-    bytes: Vec<u8>,
-}
-
-impl Tensor {
-    fn new<'a>(name: String, shape: Vec<usize>, values: impl IntoIterator<Item = &'a f32>) -> Self {
-        Self { name, shape, bytes: values.into_iter().flat_map(|v| v.to_le_bytes()).collect() }
-    }
-}
-
-impl View for Tensor {
-    fn dtype(&self) -> Dtype {
-        Dtype::F32
-    }
-
-    fn shape(&self) -> &[usize] {
-        &self.shape
-    }
-
-    fn data(&self) -> Cow<'_, [u8]> {
-        Cow::Borrowed(&self.bytes)
-    }
-
-    fn data_len(&self) -> usize {
-        self.bytes.len()
-    }
-}
-
-fn write(path: &Path, tensors: Vec<Tensor>) -> Result<()> {
-    let named: Vec<(String, Tensor)> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
-    write_atomically(path, |writer| {
-        let bytes = safetensors::serialize(named, None).map_err(io::Error::other)?;
-        writer.write_all(&bytes)
-    })
 }

@@ -16,7 +16,7 @@ impl TileText<'_> {
 
     /// Repeats for every block of an invocation: as text if each has registers of its own.
     fn each(&mut self, l: usize, rounds: usize, part: impl Fn(&mut Self, usize)) {
-        if self.shape.sums[l].registers || rounds == 1 {
+        if self.shape.sums[l].registers || rounds <= 1 {
             for round in 0..rounds {
                 self.line(1, "{");
                 self.line(2, &format!("let round = {round}u;"));

@@ -32,14 +32,31 @@ pub enum Activation {
     Gelu,
     /// `sin p`, to 1.2e-7 for |p| up to some thousands; beyond 1e5 only a number in ±1.
     Sin,
+    /// `1 / (1 + e^{−p})`
+    Sigmoid,
+    /// `p` for p > 0, `0.01 p` below: PyTorch's `nn.LeakyReLU()`. Only Lipschitz, as relu.
+    LeakyRelu,
 }
+
+/// Slope of [`Activation::LeakyRelu`] below 0.
+pub(crate) const LEAK: f64 = 0.01;
 
 impl Activation {
     /// Every activation, in the order of the documentation.
-    pub const ALL: [Self; 8] =
-        [Self::Identity, Self::Tanh, Self::Relu, Self::Elu, Self::Softplus, Self::Silu, Self::Gelu, Self::Sin];
+    pub const ALL: [Self; 10] = [
+        Self::Identity,
+        Self::Tanh,
+        Self::Relu,
+        Self::Elu,
+        Self::Softplus,
+        Self::Silu,
+        Self::Gelu,
+        Self::Sin,
+        Self::Sigmoid,
+        Self::LeakyRelu,
+    ];
 
-    /// The name used in run files and shader functions.
+    /// The name used in run files and shader functions. Other spellings are read too, see [`Self::from_str`].
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -51,12 +68,14 @@ impl Activation {
             Self::Silu => "silu",
             Self::Gelu => "gelu",
             Self::Sin => "sin",
+            Self::Sigmoid => "sigmoid",
+            Self::LeakyRelu => "leaky_relu",
         }
     }
 
     /// True if the slope at a point can be told from the value there.
     pub(crate) const fn slope_follows(self) -> bool {
-        matches!(self, Self::Identity | Self::Tanh | Self::Relu | Self::Elu)
+        matches!(self, Self::Identity | Self::Tanh | Self::Relu | Self::Elu | Self::Sigmoid | Self::LeakyRelu)
     }
 }
 
@@ -69,8 +88,16 @@ impl fmt::Display for Activation {
 impl FromStr for Activation {
     type Err = Error;
 
+    /// The spellings of other packages are read too: upper and lower case are the same, underscores may be left out
+    /// (`LeakyReLU`), a path before the name is passed over (`nn.Tanh`), and swish is silu.
     fn from_str(name: &str) -> Result<Self, Error> {
-        Self::ALL.into_iter().find(|a| a.name() == name).ok_or_else(|| Error::UnknownName {
+        let plain = |name: &str| name.replace('_', "").to_ascii_lowercase();
+        let last = plain(name.rsplit('.').next().unwrap_or(name));
+        let found = match last.as_str() {
+            "swish" => Some(Self::Silu),
+            last => Self::ALL.into_iter().find(|a| plain(a.name()) == last),
+        };
+        found.ok_or_else(|| Error::UnknownName {
             kind: "activation",
             name: name.to_owned(),
             known: Self::ALL.map(Self::name).join(", "),

@@ -1,5 +1,7 @@
 //! The vector field: a multilayer perceptron f(x, t, θ).
 
+use std::ops::Range;
+
 use serde::{Deserialize, Serialize};
 
 use super::Activation;
@@ -21,6 +23,7 @@ use crate::error::{Error, Result};
 pub struct Mlp {
     dim: usize,
     time_input: bool,
+    bias: bool,
     layers: Vec<Layer>,
 }
 
@@ -35,14 +38,31 @@ pub struct Layer {
     pub activation: Activation,
     /// Index of `W[0, 0]` in the flat parameter vector; `W[j, k]` is at `weight + j * n_in + k`.
     pub weight: usize,
-    /// Index of `b[0]` in the flat parameter vector.
+    /// Index of `b[0]` in the flat parameter vector; where there are no biases, that of the next parameter.
     pub bias: usize,
+    /// True if there are biases; without them `φ(W v)`.
+    pub has_bias: bool,
+}
+
+impl Layer {
+    /// The places of `W` in the flat parameter vector.
+    #[must_use]
+    pub fn weights(&self) -> Range<usize> {
+        self.weight..self.bias
+    }
+
+    /// The places of `b` in the flat parameter vector; empty if there are no biases.
+    #[must_use]
+    pub fn biases(&self) -> Range<usize> {
+        self.bias..self.bias + if self.has_bias { self.n_out } else { 0 }
+    }
 }
 
 impl Mlp {
     /// Starts the description of a field on states of `dim` components.
     pub fn builder(dim: usize) -> MlpBuilder {
-        MlpBuilder { dim, hidden: Vec::new(), activations: Vec::new(), output: Activation::Identity, time_input: false }
+        let (hidden, activations) = (Vec::new(), Vec::new());
+        MlpBuilder { dim, hidden, activations, output: Activation::Identity, time_input: false, bias: true }
     }
 
     /// Number of components of the state, `dim`.
@@ -57,6 +77,12 @@ impl Mlp {
         self.time_input
     }
 
+    /// True if the layers have biases.
+    #[must_use]
+    pub fn bias(&self) -> bool {
+        self.bias
+    }
+
     /// The layers, first to last.
     #[must_use]
     pub fn layers(&self) -> &[Layer] {
@@ -66,7 +92,7 @@ impl Mlp {
     /// Number of parameters: the length of the flat vector θ.
     #[must_use]
     pub fn parameter_count(&self) -> usize {
-        self.layers.iter().map(|l| (l.n_in + 1) * l.n_out).sum()
+        self.layers.last().map_or(0, |last| last.biases().end)
     }
 
     /// The widest layer, inputs included.
@@ -91,7 +117,9 @@ impl Mlp {
             names.pop();
         }
         names.dedup();
-        format!("{} {}{}", widths.join("-"), names.join("-"), if self.time_input { " with time" } else { "" })
+        let time = if self.time_input { " with time" } else { "" };
+        let bias = if self.bias { "" } else { " without biases" };
+        format!("{} {}{time}{bias}", widths.join("-"), names.join("-"))
     }
 }
 
@@ -104,6 +132,7 @@ pub struct MlpBuilder {
     activations: Vec<Activation>,
     output: Activation,
     time_input: bool,
+    bias: bool,
 }
 
 impl MlpBuilder {
@@ -123,6 +152,12 @@ impl MlpBuilder {
     /// Appends the time to the inputs of layer 0 (default: false).
     pub fn time_input(mut self, time_input: bool) -> Self {
         self.time_input = time_input;
+        self
+    }
+
+    /// False for layers without biases, as `nn.Linear(.., bias=False)` (default: true).
+    pub fn bias(mut self, bias: bool) -> Self {
+        self.bias = bias;
         self
     }
 
@@ -148,7 +183,8 @@ impl MlpBuilder {
         let activations = self.activations.iter().copied().chain([self.output]);
         for (n_out, activation) in outputs.zip(activations) {
             let weights = n_in.checked_mul(n_out);
-            let end = weights.and_then(|w| offset.checked_add(w)?.checked_add(n_out));
+            let biases = if self.bias { n_out } else { 0 };
+            let end = weights.and_then(|w| offset.checked_add(w)?.checked_add(biases));
             let Some((weights, end)) = weights.zip(end).filter(|(_, e)| *e < 1 << 31) else {
                 return Err(Error::invalid(
                     format!("layer of {n_in} inputs and {n_out} outputs"),
@@ -156,11 +192,12 @@ impl MlpBuilder {
                     "use narrower layers",
                 ));
             };
-            layers.push(Layer { n_in, n_out, activation, weight: offset, bias: offset + weights });
+            let (weight, bias, has_bias) = (offset, offset + weights, self.bias);
+            layers.push(Layer { n_in, n_out, activation, weight, bias, has_bias });
             offset = end;
             n_in = n_out;
         }
-        Ok(Mlp { dim: self.dim, time_input: self.time_input, layers })
+        Ok(Mlp { dim: self.dim, time_input: self.time_input, bias: self.bias, layers })
     }
 }
 

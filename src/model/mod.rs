@@ -8,6 +8,7 @@ mod parameters;
 mod reference;
 
 pub use activation::Activation;
+pub(crate) use activation::LEAK;
 pub use cost::RunningCost;
 pub(crate) use cost::pcg;
 pub use loss::{Loss, Wrt};

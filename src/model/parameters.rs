@@ -7,7 +7,8 @@ use rand_pcg::Pcg64;
 use super::{Init, Mlp};
 use crate::error::{Error, Result};
 
-/// The parameters θ of an [`Mlp`] as one flat vector in PyTorch order: per layer `W[n_out, n_in]` row-major, then `b[n_out]`.
+/// The parameters θ of an [`Mlp`] as one flat vector in PyTorch order: per layer `W[n_out, n_in]` row-major, then `b[n_out]`
+/// if the field has biases.
 ///
 /// ```
 /// use costate::{Activation, Init, Mlp, Parameters};
@@ -56,8 +57,7 @@ impl Parameters {
         let mut values = vec![0.0_f32; field.parameter_count()];
         for layer in field.layers() {
             let (n_in, n_out) = (layer.n_in as f64, layer.n_out as f64);
-            let weights = layer.weight..layer.bias;
-            let biases = layer.bias..layer.bias + layer.n_out;
+            let (weights, biases) = (layer.weights(), layer.biases());
             let deviation = |e: rand_distr::NormalError| {
                 Error::invalid("initialiser", e.to_string(), "use a finite standard deviation ≥ 0")
             };
@@ -115,18 +115,16 @@ impl Parameters {
     /// If the field has no such layer.
     #[must_use]
     pub fn weight(&self, layer: usize) -> &[f32] {
-        let l = self.field.layers()[layer];
-        &self.values[l.weight..l.bias]
+        &self.values[self.field.layers()[layer].weights()]
     }
 
-    /// The biases of one layer, `[n_out]`.
+    /// The biases of one layer, `[n_out]`; none if the field has none.
     ///
     /// # Panics
     /// If the field has no such layer.
     #[must_use]
     pub fn bias(&self, layer: usize) -> &[f32] {
-        let l = self.field.layers()[layer];
-        &self.values[l.bias..l.bias + l.n_out]
+        &self.values[self.field.layers()[layer].biases()]
     }
 }
 

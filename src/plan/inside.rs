@@ -101,7 +101,9 @@ impl InsideLayout {
                 for k in 0..layer.n_in {
                     put(layer.weight + j * layer.n_in + k, self.rows[l], j, k);
                 }
-                put(layer.bias + j, self.rows[l], j, layer.n_in);
+            }
+            for (j, bias) in layer.biases().enumerate() {
+                put(bias, self.rows[l], j, layer.n_in);
             }
         }
         let (last, output) = (&layers[hidden - 1], &layers[hidden]);
@@ -109,7 +111,9 @@ impl InsideLayout {
             for j in 0..output.n_in {
                 put(output.weight + o * output.n_in + j, self.rows[hidden - 1], j, last.n_in + 1 + o);
             }
-            put(output.bias + o, self.rows[hidden], 0, o);
+        }
+        for (o, bias) in output.biases().enumerate() {
+            put(bias, self.rows[hidden], 0, o);
         }
         table
     }
@@ -125,7 +129,9 @@ mod tests {
         for (dim, hidden, time) in
             [(1, vec![1], false), (2, vec![5], true), (3, vec![16, 9], false), (8, vec![4, 33, 7], true)]
         {
-            let field = Mlp::builder(dim).hidden(&hidden, Activation::Tanh).time_input(time).build().expect("a field");
+            let builder = Mlp::builder(dim).hidden(&hidden, Activation::Tanh).time_input(time);
+            // Two components: without biases.
+            let field = builder.bias(dim != 2).build().expect("a field");
             let layout = InsideLayout::new(&field);
             let mut places = layout.table(&field);
             places.sort_unstable();

@@ -106,8 +106,9 @@ impl FieldLayout {
                 for k in 0..layer.n_in {
                     table[row + k] = index(layer.weight + j * layer.n_in + k);
                 }
-                if let Some(bias) = layout.forward.bias {
-                    table[row + bias] = index(layer.bias + j);
+                // A bias that is none stays zero, as padding does.
+                if let Some((bias, parameter)) = layout.forward.bias.zip(layer.biases().nth(j)) {
+                    table[row + bias] = index(parameter);
                 }
                 for k in 0..layout.transposed.rows {
                     table[layout.transposed.offset + k * layout.transposed.stride + j] =
@@ -124,7 +125,9 @@ mod tests {
     use super::*;
 
     fn field(dim: usize, hidden: &[usize], time: bool) -> Mlp {
-        Mlp::builder(dim).hidden(hidden, Activation::Tanh).time_input(time).build().expect("a valid field")
+        let builder = Mlp::builder(dim).hidden(hidden, Activation::Tanh).time_input(time);
+        // Two inputs: without biases.
+        builder.bias(dim != 2).build().expect("a valid field")
     }
 
     #[test]
@@ -136,10 +139,10 @@ mod tests {
                 seen[p as usize] += 1;
             }
             for (l, layer) in mlp.layers().iter().enumerate() {
-                for (i, &count) in seen[layer.weight..layer.bias].iter().enumerate() {
+                for (i, &count) in seen[layer.weights()].iter().enumerate() {
                     assert_eq!(count, 2, "layer {l}, weight {i}");
                 }
-                let biases = &seen[layer.bias..layer.bias + layer.n_out];
+                let biases = &seen[layer.biases()];
                 assert!(biases.iter().all(|&c| c == 1), "layer {l}: biases {biases:?}");
             }
         }

@@ -73,7 +73,7 @@ pub(crate) fn rectangles(layout: &FieldLayout, field: &Mlp, outer: Outer) -> Vec
     let mut rectangles = Vec::new();
     for (place, layer) in layout.layers.iter().zip(field.layers()) {
         // The bias is the weight of an input that is 1.
-        let (deltas, inputs) = (layer.n_out, layer.n_in + 1);
+        let (deltas, inputs) = (layer.n_out, layer.n_in + usize::from(layer.has_bias));
         let cut = |wide: usize, narrow: usize| wide.div_ceil(outer.wide()) * narrow.div_ceil(outer.narrow());
         let inputs_wide = cut(inputs, deltas) < cut(deltas, inputs);
         let [wide, narrow] = if inputs_wide { [inputs, deltas] } else { [deltas, inputs] };
@@ -83,7 +83,7 @@ pub(crate) fn rectangles(layout: &FieldLayout, field: &Mlp, outer: Outer) -> Vec
                 let [delta, input] = if inputs_wide { [n, w] } else { [w, n] };
                 let (delta_unit, input_unit) = (place.delta_unit + delta, place.input_unit + input);
                 // Where it is in this rectangle, if it is.
-                let bias = if input <= layer.n_in { word(layer.n_in - input) } else { NO_BIAS };
+                let bias = if layer.has_bias && input <= layer.n_in { word(layer.n_in - input) } else { NO_BIAS };
                 let common = Rectangle {
                     wide: word((wide - w).min(outer.wide())),
                     narrow: word((narrow - n).min(outer.narrow())),
@@ -134,11 +134,12 @@ mod tests {
             (2, vec![64, 64], false),
             (40, vec![33], true),
         ] {
-            let mlp = Mlp::builder(dim).hidden(&hidden, Activation::Tanh).time_input(time).build().expect("a field");
-            let layout = FieldLayout::new(&mlp);
-            for outer in [alone, together] {
+            let builder = Mlp::builder(dim).hidden(&hidden, Activation::Tanh).time_input(time);
+            let fields = [true, false].map(|bias| builder.clone().bias(bias).build().expect("a field"));
+            for (mlp, outer) in fields.iter().flat_map(|mlp| [(mlp, alone), (mlp, together)]) {
+                let layout = FieldLayout::new(mlp);
                 let mut seen = vec![0; mlp.parameter_count()];
-                for r in rectangles(&layout, &mlp, outer) {
+                for r in rectangles(&layout, mlp, outer) {
                     for (w, n) in (0..r.wide).flat_map(|w| (0..r.narrow).map(move |n| (w, n))) {
                         let at = if w == r.bias_wide {
                             r.bias + n

@@ -42,7 +42,7 @@ pub(crate) struct SumBlocks {
     /// Blocks along either side.
     pub delta_blocks: usize,
     pub input_blocks: usize,
-    /// Blocks of an invocation, and rows of biases.
+    /// Blocks of an invocation, and rows of biases, if there are any.
     pub rounds: usize,
     pub bias_rounds: usize,
     /// True if the sums stay in registers.
@@ -111,7 +111,10 @@ impl TileShape {
                 slopes.push(keeps.then_some(used));
                 used += if keeps { rows(layer.n_out) } else { 0 };
             }
-            sums.extend(layers.iter().map(|l| SumBlocks::new(l.n_out, l.n_in, workgroup)));
+            sums.extend(layers.iter().map(|l| {
+                let blocks = SumBlocks::new(l.n_out, l.n_in, workgroup);
+                SumBlocks { bias_rounds: if l.has_bias { blocks.bias_rounds } else { 0 }, ..blocks }
+            }));
             // The smallest first: many small ones cost most in memory.
             let mut order: Vec<usize> = (0..sums.len()).collect();
             order.sort_by_key(|&l| sums[l].values());
@@ -183,6 +186,7 @@ impl TileShape {
         let back: u64 = layers[1..].iter().map(|l| product(l.n_in, l.n_out, 0)).sum();
         let each = looped(self.trajectories, 0);
         let rounds = |registers: bool, rounds: usize| match rounds {
+            0 => 0,
             1 => each,
             n if registers => n as u64 * each,
             n => looped(n, each),

@@ -3,13 +3,13 @@
 use std::f64::consts::{FRAC_1_SQRT_2, PI};
 
 use super::erf::erfc;
-use crate::model::Activation;
+use crate::model::{Activation, LEAK};
 
 /// Value `φ(p)` and derivative `φ'(p)` of an activation at the pre-activation `p`.
 ///
 /// The exact functions, where the kernels use approximations good to a few f32 ulp: the error is a few 1e-16 times
-/// `max(1, |p|)`, and there is no overflow for any finite `p`. Conventions: `relu'(0) = 0` and elu with α = 1, as in
-/// PyTorch; gelu is the exact form with the Gaussian distribution function.
+/// `max(1, |p|)`, and there is no overflow for any finite `p`. Conventions: `relu'(0) = 0`, leaky relu with slope 0.01 at
+/// and below 0, and elu with α = 1, as in PyTorch; gelu is the exact form with the Gaussian distribution function.
 #[must_use]
 pub fn activation(a: Activation, p: f64) -> (f64, f64) {
     match a {
@@ -35,16 +35,27 @@ pub fn activation(a: Activation, p: f64) -> (f64, f64) {
             (p * distribution, distribution + p * density(p))
         }
         Activation::Sin => p.sin_cos(),
+        Activation::Sigmoid => {
+            let s = sigmoid(p);
+            (s, s * sigmoid(-p))
+        }
+        Activation::LeakyRelu => {
+            if p > 0.0 {
+                (p, 1.0)
+            } else {
+                (LEAK * p, LEAK)
+            }
+        }
     }
 }
 
 /// Second derivative `φ''(p)`: what the derivative of a directional derivative `∂f/∂x · ε` needs.
 ///
-/// `relu''` is 0 everywhere, and at their kinks relu and elu keep the value from below, as their first derivatives do.
+/// Those of relu and leaky relu are 0 everywhere, and at their kinks relu, leaky relu and elu keep the value from below, as their first derivatives do.
 #[must_use]
 pub fn curvature(a: Activation, p: f64) -> f64 {
     match a {
-        Activation::Identity | Activation::Relu => 0.0,
+        Activation::Identity | Activation::Relu | Activation::LeakyRelu => 0.0,
         Activation::Tanh => {
             let (value, slope) = activation(a, p);
             -2.0 * value * slope
@@ -63,6 +74,10 @@ pub fn curvature(a: Activation, p: f64) -> f64 {
         }
         Activation::Gelu => (2.0 - p * p) * density(p),
         Activation::Sin => -p.sin(),
+        Activation::Sigmoid => {
+            let (s, c) = (sigmoid(p), sigmoid(-p));
+            s * c * (c - s)
+        }
     }
 }
 

@@ -142,8 +142,8 @@ impl<'a> Field<'a> {
         let mut tangent = direction.map(|direction| self.first_tangent(direction));
         let (mut inputs, mut slopes) = (Vec::new(), Vec::new());
         for layer in self.mlp.layers() {
-            let p: Vec<f64> =
-                self.product(layer, &value).iter().enumerate().map(|(j, w)| self.theta[layer.bias + j] + w).collect();
+            let mut p = self.product(layer, &value);
+            p.iter_mut().zip(&self.theta[layer.biases()]).for_each(|(p, bias)| *p += bias);
             let (output, slope): (_, Vec<f64>) = p.iter().map(|&p| activation(layer.activation, p)).unzip();
             if let Some(tangent) = &mut tangent {
                 let r = self.product(layer, &tangent.value);
@@ -181,7 +181,7 @@ impl<'a> Field<'a> {
                 let r_bar = product_by_entry(d_bar, &tape.slopes[l]);
                 *d_bar = self.product_vjp(layer, &tangent.inputs[l], &r_bar, theta_bar);
             }
-            theta_bar[layer.bias..][..layer.n_out].iter_mut().zip(&p_bar).for_each(|(b, p)| *b += p);
+            theta_bar[layer.biases()].iter_mut().zip(&p_bar).for_each(|(b, p)| *b += p);
             a_bar = self.product_vjp(layer, &tape.inputs[l], &p_bar, theta_bar);
         }
         let t_bar = if self.mlp.time_input() { a_bar[self.dim()] } else { 0.0 };
@@ -191,7 +191,7 @@ impl<'a> Field<'a> {
 
     /// `W v: [n_out]`.
     fn product(&self, layer: &Layer, v: &[f64]) -> Vec<f64> {
-        let rows = self.theta[layer.weight..layer.bias].chunks_exact(layer.n_in);
+        let rows = self.theta[layer.weights()].chunks_exact(layer.n_in);
         rows.map(|row| row.iter().zip(v).map(|(w, v)| w * v).sum()).collect()
     }
 

@@ -15,6 +15,7 @@ mod reports;
 mod runs;
 mod train;
 mod tuning;
+mod units;
 mod usage;
 
 use std::path::{Path, PathBuf};
@@ -74,6 +75,11 @@ impl Folder {
 
     /// Runs the binary with arguments that are separated by spaces.
     fn run(&self, arguments: &str) -> Ran {
+        self.run_with(arguments, &[])
+    }
+
+    /// The same, with more in its environment.
+    fn run_with(&self, arguments: &str, environment: &[(&str, &str)]) -> Ran {
         let output = Command::new(env!("CARGO_BIN_EXE_costate"))
             .args(arguments.split_whitespace())
             .current_dir(self.0.path())
@@ -81,6 +87,7 @@ impl Folder {
             // Not what the developer's machine was tuned for; but compiled kernels are kept where Mesa keeps them.
             .env("MESA_SHADER_CACHE_DIR", user_cache())
             .env("XDG_CACHE_HOME", self.path("cache"))
+            .envs(environment.iter().copied())
             .output()
             .unwrap();
         let stderr = String::from_utf8(output.stderr).unwrap();

@@ -127,3 +127,98 @@ fn help_helps() {
     }
     assert!(folder.run("--version").succeeded().stdout.starts_with("costate "), "the version is told");
 }
+
+/// Lines that are wider than the terminal are broken anywhere, and columns with them.
+#[test]
+fn help_keeps_its_columns() {
+    let folder = Folder::new();
+    let keys = |columns: usize| {
+        let help = folder.run_with("train --help", &[("COLUMNS", &columns.to_string())]).succeeded().stdout;
+        help.split_once("Keys of a run description").unwrap().1.to_owned()
+    };
+    for subcommand in ["", "solve", "gradient", "train", "check", "bench", "adapters"] {
+        for (columns, flag) in [80, 100].into_iter().flat_map(|columns| [(columns, "-h"), (columns, "--help")]) {
+            let arguments = format!("{subcommand} {flag}");
+            let help = folder.run_with(&arguments, &[("COLUMNS", &columns.to_string())]).succeeded().stdout;
+            for line in help.lines() {
+                let width = line.chars().count();
+                assert!(width <= columns, "`{arguments}`, {columns} columns: {width} in '{line}'");
+            }
+        }
+    }
+    assert_eq!(keys(80), keys(100), "they fit either");
+    // A key, its meaning, and where that goes on, each in its column.
+    const MEANING: usize = 28;
+    let mut found = 0;
+    for line in keys(80).lines().skip(1).take_while(|line| !line.starts_with("Methods")).filter(|l| !l.is_empty()) {
+        let gap: String = line.chars().skip(MEANING - 2).take(2).collect();
+        let starts = line.chars().nth(MEANING).is_some_and(|c| c != ' ');
+        let section = line.starts_with('[') && line.ends_with(']');
+        assert!(section || (gap == "  " && starts), "'{line}' should have its meaning in column {MEANING}");
+        found += usize::from(line.starts_with("  ") && !line.starts_with("   "));
+    }
+    assert!(found > 40, "{found} keys are not all");
+}
+
+#[test]
+fn refusals_name_the_file_of_the_description() {
+    let folder = Folder::new();
+    let train = "[data]\nfile = \"spiral.csv\"\nwindow = 9\n[train]\niterations = 3\nlearning_rate = 0.1\n";
+    folder.file("spiral.csv", "t,x,y\n0,1,2\n1,2,3\n2,3,4\n");
+    let x0 = "--weights w.safetensors --x0 x0.npy --out x.npy";
+    let kicks = solving("strang", "exact", "");
+    for (name, text, command, words) in [
+        // Found when the data are read, when a device is there, when the data are seen.
+        ("a.toml", format!("{EULER}{train}"), "train a.toml", ["data.window in a.toml", "2 to 3"]),
+        ("b.toml", EULER.to_owned(), "train b.toml", ["section [data] in b.toml", "missing"]),
+        (
+            "c.toml",
+            format!("{EULER}[kernels]\ntrajectories = 3\n"),
+            &format!("solve --config c.toml {x0}"),
+            ["kernels.trajectories in c.toml", "3"],
+        ),
+        (
+            "d.toml",
+            format!("{EULER}memory = 99\n"),
+            &format!("solve --config d.toml {x0}"),
+            ["solve.memory in d.toml", "99 bytes"],
+        ),
+        (
+            "e.toml",
+            format!("{EULER}[kernels]\nworkgroup = 65536\n"),
+            &format!("solve --config e.toml {x0}"),
+            ["kernels.workgroup in e.toml", "65536"],
+        ),
+        (
+            "f.toml",
+            kicks.replace("t1 = 0.4", "t1 = nan"),
+            &format!("solve --config f.toml {x0}"),
+            ["solve.t1 in f.toml", "NaN"],
+        ),
+        (
+            "g.toml",
+            EULER.replace("t1 = 0.4\n", ""),
+            &format!("solve --config g.toml {x0}"),
+            ["solve.t1 in g.toml", "missing"],
+        ),
+    ] {
+        folder.file(name, &text);
+        let ran = folder.run(command).failed(2, &words);
+        assert_eq!(ran.stderr.last().unwrap().matches(name).count(), 1, "once is enough: {:?}", ran.stderr);
+    }
+}
+
+#[test]
+fn pickles_and_odd_weights_are_told_apart() {
+    let folder = Folder::new();
+    let with = |weights: &str| folder.run(&SOLVE.replace("w.safetensors", weights));
+    std::fs::write(folder.path("net.pt"), b"PK\x03\x04\0\0\x08\x08\0\0\0\0net/data.pkl").unwrap();
+    with("net.pt").failed(2, &["net.pt", "pickle", "torch.load(\"net.pt\"", "weights_only=True", "net.safetensors"]);
+    folder.file("bare.toml", &EULER.replace("[solve]", "bias = false\n[solve]"));
+    let bare = SOLVE.replace("run.toml", "bare.toml");
+    folder.run(&bare).failed(2, &["net.0.bias", "without biases", "remove [field] bias = false"]);
+    let unknown = EULER.replace("[solve]", "activation = \"PReLU\"\n[solve]");
+    folder.file("unknown.toml", &unknown);
+    let unknown = SOLVE.replace("run.toml", "unknown.toml");
+    folder.run(&unknown).failed(2, &["unknown.toml", "line 4", "PReLU", "sigmoid, leaky_relu"]);
+}

@@ -2,9 +2,9 @@
 
 mod bench;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use clap::{ArgAction, Args, Parser, Subcommand};
+use clap::{ArgAction, Args, Parser, Subcommand, ValueEnum};
 use costate::{Error, Wrt};
 
 use crate::help;
@@ -60,18 +60,41 @@ pub(crate) enum Command {
     Adapters,
 }
 
+impl Command {
+    /// The run description, if there is one.
+    pub(crate) fn description(&self) -> Option<&Path> {
+        match self {
+            Self::Solve(Solve { problem, .. }) | Self::Gradient(Gradient { problem, .. }) => Some(&problem.config),
+            Self::Train(Train { config }) | Self::Check(Check { config, .. }) => Some(config),
+            Self::Bench(_) | Self::Adapters => None,
+        }
+    }
+}
+
+/// `--units`
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Units {
+    /// As in the files that the weights were trained on
+    Data,
+    /// As the field has them: scaled
+    Model,
+}
+
 /// What `solve` and `gradient` share: the problem and its input.
 #[derive(Args, Debug)]
 pub(crate) struct Problem {
     /// The run description: field, method, times, adjoint
     #[arg(long, value_name = "RUN.toml")]
     pub(crate) config: PathBuf,
-    /// The weights, as PyTorch names them: net.0.weight, net.0.bias, net.2.weight, ...
+    /// The weights, as PyTorch names them: net.0.weight, net.0.bias, net.2.weight, ...; any prefix will do
     #[arg(long, value_name = "W.safetensors", required_unless_present = "plan")]
     pub(crate) weights: Option<PathBuf>,
     /// The initial states, [batch, dim]
     #[arg(long, value_name = "X0.npy", required_unless_present = "batch")]
     pub(crate) x0: Option<PathBuf>,
+    /// In which units states and targets are: those of the data, where the weights tell their scaling, or of the model
+    #[arg(long, value_name = "UNITS")]
+    pub(crate) units: Option<Units>,
     /// Show every byte that the run would keep on the device, and stop without running
     #[arg(long)]
     pub(crate) plan: bool,
@@ -142,19 +165,36 @@ pub(crate) struct Check {
     /// The weights to check with; drawn from the seed if not given
     #[arg(long, value_name = "W.safetensors")]
     pub(crate) weights: Option<PathBuf>,
+    /// The initial states to check with, [batch, dim]; drawn between -1 and 1 if not given
+    #[arg(long, value_name = "X0.npy")]
+    pub(crate) x0: Option<PathBuf>,
+    /// In which units --x0 is: those of the data, where the weights tell their scaling, or of the model
+    #[arg(long, value_name = "UNITS", requires = "x0")]
+    pub(crate) units: Option<Units>,
     /// Number of random trajectories
-    #[arg(long, value_name = "N", default_value_t = 8, value_parser = at_least_one)]
+    #[arg(long, value_name = "N", default_value_t = 8, value_parser = checkable, conflicts_with = "x0")]
     pub(crate) batch: usize,
     /// Seed of initial states, targets, directions and drawn weights
     #[arg(long, value_name = "SEED", default_value_t = 0)]
     pub(crate) seed: u64,
 }
 
+/// Most trajectories of a check, whose f64 computation takes one processor core.
+const MOST_CHECKED: usize = 1 << 20;
+
+fn checkable(text: &str) -> Result<usize, Error> {
+    text.parse().ok().filter(|n| (1..=MOST_CHECKED).contains(n)).ok_or_else(|| Error::Invalid {
+        what: "number".into(),
+        problem: format!("'{text}'"),
+        remedy: format!("use a whole number ≥ 1 and ≤ {MOST_CHECKED}"),
+    })
+}
+
 fn at_least_one(text: &str) -> Result<usize, Error> {
     text.parse().ok().filter(|n| *n > 0).ok_or_else(|| Error::Invalid {
         what: "number".into(),
         problem: format!("'{text}'"),
-        remedy: format!("use a whole number ≥ 1 and ≤ {}", usize::MAX),
+        remedy: "use a whole number ≥ 1".into(),
     })
 }
 

@@ -6,6 +6,7 @@
 
 mod build;
 mod check;
+mod keys;
 mod objective;
 #[cfg(test)]
 mod tests;
@@ -19,6 +20,7 @@ use costate::{Activation, Adjoint, Error, Init, KernelOptions, Method, RECONSTRU
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 
+pub(crate) use keys::named;
 pub(crate) use objective::{Cost, Gradient, Loss};
 
 /// Most bytes of a text that is read.
@@ -28,6 +30,9 @@ const LONGEST: u64 = 64 << 20;
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
+    /// Its file.
+    #[serde(skip)]
+    path: PathBuf,
     /// The field.
     pub(crate) field: Field,
     /// Solver, times and adjoint.
@@ -69,6 +74,9 @@ pub(crate) struct Field {
     /// True if the time is the last input of layer 0.
     #[serde(default)]
     pub(crate) time_input: bool,
+    /// False for layers without biases.
+    #[serde(default = "yes")]
+    pub(crate) bias: bool,
 }
 
 /// One activation for all hidden layers, or one for each.
@@ -237,7 +245,8 @@ impl Config {
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be read, [`Error::Format`] with line and column for what is not TOML, an unknown
-    /// key or name, a missing key or a wrong type, [`Error::Invalid`] for values that make no sense.
+    /// key or name, a missing key or a wrong type, [`Error::Invalid`] with the key for values that make no sense; see
+    /// [`named`].
     pub(crate) fn read(path: &Path) -> Result<Self> {
         Self::parse(path, &read_text(path)?)
     }
@@ -253,8 +262,9 @@ impl Config {
                 remedy: "`costate train --help` lists the keys".into(),
             }
         })?;
+        config.path = path.to_owned();
         config.resolve_paths(path);
-        config.check()?;
+        check::numbers(text).and_then(|()| config.check()).map_err(|e| config.keyed(e))?;
         Ok(config)
     }
 
@@ -301,6 +311,10 @@ fn place(text: &str, byte: usize) -> String {
 
 fn identity() -> Activation {
     Activation::Identity
+}
+
+fn yes() -> bool {
+    true
 }
 
 fn one() -> usize {

@@ -38,7 +38,13 @@ fn main() -> ExitCode {
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed(sentence)) => fail(&sentence, FAILED),
-        Err(e) => fail(&e.to_string(), if e.is_usage() { USAGE } else { FAILED }),
+        Err(e) => {
+            let e = match cli.command.description() {
+                Some(path) => config::named(path, e),
+                None => e,
+            };
+            fail(&e.to_string(), if e.is_usage() { USAGE } else { FAILED })
+        }
     }
 }
 

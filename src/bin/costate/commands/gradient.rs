@@ -2,12 +2,13 @@
 
 use std::path::Path;
 
-use costate::io::{Tensors, read_mask3, read_npy3, read_npy3_masked};
+use costate::io::{Tensors, read_mask3, read_npy3};
 use costate::{Error, NeuralOde, Observations, Result, Wrt};
 use ndarray::{Array1, Array3, aview1};
 
 use super::report::RunReport;
-use super::{Outcome, given, input, narrow, plan, planned_batch, problem};
+use super::units::Units;
+use super::{Input, Outcome, given, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Gradient};
 use crate::config::Config;
 use crate::output;
@@ -30,34 +31,55 @@ pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
         return plan::gradient((&config, wrt), (&gpu, &ode), batch, global);
     }
     let times = config.grid()?.observations();
-    let (theta, x0) = input(&config, &args.problem)?;
+    let Input { weights, units, x0 } = Input::read(&config, &args.problem)?;
+    let theta = &weights.parameters;
     let out = given(args.out.as_deref(), "--out")?;
-    let seen = Seen::read(args, [times, x0.nrows(), x0.ncols()])?;
+    let mut seen = Seen::read(args, &units, [times, x0.nrows(), x0.ncols()])?;
     output::check_file(out)?;
     let (gpu, ode) = problem(&config, wrt, global)?;
     let log_scale = config.log_scale();
+    let mut warnings = Vec::new();
     let gradient = if args.cotangents.is_some() {
-        ode.vjp(&theta, x0.view(), seen.values.view())
+        // Where the scaling is a curve, a cotangent means what its slope is at the state.
+        let states = match units.bends() {
+            true => ode.solve(theta, x0.view()).map_err(|e| config.keyed(e))?.states,
+            false => Array3::zeros(seen.values.raw_dim()),
+        };
+        warnings.extend(units.cotangents(&mut seen.values, states.view()));
+        ode.vjp(theta, x0.view(), seen.values.view())
     } else {
-        ode.loss_and_gradient(&theta, x0.view(), seen.observations(&log_scale))
+        ode.loss_and_gradient(theta, x0.view(), seen.observations(&log_scale))
     };
-    let gradient = gradient.map_err(|e| config.solve.keyed(e))?;
-    write(out, &ode, &gradient, wrt)?;
-    RunReport::new(&gpu, &ode, &gradient.report, out).with_gradient(&gradient, wrt).show(global)
+    let mut gradient = gradient.map_err(|e| config.keyed(e))?;
+    warnings.extend(units.gradient("dJ/dx0", &mut gradient.x0, x0.view()));
+    if let Some(targets) = &mut gradient.targets {
+        warnings.extend(units.gradient("the gradient by the targets", targets, seen.values.view()));
+    }
+    write(out, Tensors::with_prefix(&weights.prefix), &ode, &gradient, wrt)?;
+    let (arrays, model) = match args.cotangents {
+        Some(_) if units.bends() => ("x0, cotangents and dJ/dx0", ", which took the states of one more solve"),
+        Some(_) => ("x0, cotangents and dJ/dx0", ""),
+        None => ("x0, targets and the gradients by them", ", loss and dJ/dθ are the model's"),
+    };
+    units.tell(arrays, model);
+    let report = RunReport::new(&gpu, &ode, &gradient.report, out).with_units(units.name());
+    report.with_warnings(warnings).with_gradient(&gradient, wrt).show(global)
 }
 
 impl Seen {
-    fn read(args: &Gradient, expected: [usize; 3]) -> Result<Self> {
+    /// Targets in the units of the model; cotangents as they are.
+    fn read(args: &Gradient, units: &Units, expected: [usize; 3]) -> Result<Self> {
         let path = args.cotangents.as_deref().or(args.targets.as_deref());
         let path = given(path, "--targets")?;
         let mask = match &args.mask {
             Some(path) => Some(fitting(path, read_mask3(path)?, expected)?),
             None => None,
         };
-        let values = match &mask {
-            Some(mask) => read_npy3_masked(path, mask.view())?,
-            None => fitting(path, read_npy3(path)?, expected)?,
+        let values = match &args.cotangents {
+            Some(path) => read_npy3(path)?,
+            None => units.read3(path, mask.as_ref().map(|mask| mask.view()))?,
         };
+        let values = fitting(path, values, expected)?;
         let weights = match &args.observation_weights {
             Some(path) => Some(fitting(path, read_npy3(path)?, expected)?),
             None => None,
@@ -91,8 +113,7 @@ fn fitting<A>(path: &Path, array: Array3<A>, expected: [usize; 3]) -> Result<Arr
 }
 
 /// Writes what was asked for.
-fn write(out: &Path, ode: &NeuralOde, gradient: &costate::Gradient, wrt: Wrt) -> Result<()> {
-    let mut tensors = Tensors::new();
+fn write(out: &Path, mut tensors: Tensors, ode: &NeuralOde, gradient: &costate::Gradient, wrt: Wrt) -> Result<()> {
     if wrt.theta {
         tensors = tensors.theta(ode.field(), &gradient.theta)?;
     }

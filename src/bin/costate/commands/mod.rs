@@ -8,15 +8,17 @@ mod plan;
 mod report;
 pub(crate) mod solve;
 pub(crate) mod train;
+mod units;
 
 use std::path::Path;
 
-use costate::io::{read_npy2, read_parameters};
-use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Parameters, Result, Wrt};
+use costate::io::{Weights, read_npy2, read_weights};
+use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Result, Wrt};
 use ndarray::Array2;
 
 use crate::cli::{Global, Problem};
 use crate::config::{Config, OnDrift};
+use units::Units;
 
 /// How a subcommand ended that did not meet an error.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,15 +56,30 @@ fn builder(config: &Config, wrt: Wrt) -> Result<NeuralOdeBuilder> {
 fn problem(config: &Config, wrt: Wrt, global: &Global) -> Result<(Gpu, NeuralOde)> {
     let builder = builder(config, wrt)?;
     let gpu = Gpu::new(&request(global))?;
-    let ode = builder.build(&gpu).map_err(|e| config.solve.keyed(e))?;
+    let ode = builder.build(&gpu).map_err(|e| config.keyed(e))?;
     Ok((gpu, ode))
 }
 
-/// Weights and initial states, read and checked before a device is opened.
-fn input(config: &Config, args: &Problem) -> Result<(Parameters, Array2<f32>)> {
-    let theta = read_parameters(given(args.weights.as_deref(), "--weights")?, &config.field()?)?;
-    let path = given(args.x0.as_deref(), "--x0")?;
-    let x0 = read_npy2(path)?;
+/// Weights and initial states in the units of the model, read and checked before a device is opened.
+struct Input {
+    weights: Weights,
+    units: Units,
+    x0: Array2<f32>,
+}
+
+impl Input {
+    fn read(config: &Config, args: &Problem) -> Result<Self> {
+        let file = given(args.weights.as_deref(), "--weights")?;
+        let weights = read_weights(file, &config.field()?)?;
+        let units = Units::choose(args.units, Some((&weights, file)))?;
+        let x0 = states(config, &units, given(args.x0.as_deref(), "--x0")?)?;
+        Ok(Self { weights, units, x0 })
+    }
+}
+
+/// Initial states, in the units of the model.
+fn states(config: &Config, units: &Units, path: &Path) -> Result<Array2<f32>> {
+    let x0 = units.read2(path)?;
     if x0.nrows() == 0 || x0.ncols() != config.field.state {
         return Err(Error::Shape {
             what: format!("x0 in {}", path.display()),
@@ -71,7 +88,7 @@ fn input(config: &Config, args: &Problem) -> Result<(Parameters, Array2<f32>)> {
             remedy: "give one row per trajectory and one column per component of the state".into(),
         });
     }
-    Ok((theta, x0))
+    Ok(x0)
 }
 
 /// An argument that the parser requires unless a plan is asked for.

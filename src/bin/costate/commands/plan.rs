@@ -38,7 +38,7 @@ pub(super) struct Candidate {
 
 /// What a solve would keep.
 pub(super) fn solve(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize, global: &Global) -> Result<Outcome> {
-    let plan = ode.solve_memory_plan(batch).map_err(|e| config.solve.keyed(e))?;
+    let plan = ode.solve_memory_plan(batch).map_err(|e| config.keyed(e))?;
     show(global, gpu, ode, batch, plan, Vec::new())
 }
 

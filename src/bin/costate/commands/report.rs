@@ -90,6 +90,8 @@ pub(super) struct RunReport<'a> {
     #[serde(flatten)]
     differentiated: Option<Differentiated>,
     reconstruction: Option<Reconstruction>,
+    /// Those of states, targets and their gradients: "data" or "model".
+    units: &'static str,
     /// Largest distance of the two copies of a pair, relative to what the component has met.
     copy_difference: Option<f32>,
     /// Bits below the points, for states in fixed point.
@@ -119,6 +121,7 @@ impl<'a> RunReport<'a> {
             cost: None,
             differentiated: None,
             reconstruction: None,
+            units: "model",
             copy_difference: report.copy_difference,
             fraction_bits: report.fraction_bits,
             device_bytes: DeviceBytes(report.memory.clone()),
@@ -137,6 +140,18 @@ impl<'a> RunReport<'a> {
             status: &report.status,
             times: ode.grid().observations(),
         }
+    }
+
+    /// Says in which units the arrays are.
+    pub(super) fn with_units(mut self, units: &'static str) -> Self {
+        self.units = units;
+        self
+    }
+
+    /// Adds warnings of the command itself.
+    pub(super) fn with_warnings(mut self, warnings: Vec<String>) -> Self {
+        self.warnings.extend(warnings);
+        self
     }
 
     /// Adds loss, gradients that are short, and certificate of a gradient.
@@ -220,6 +235,9 @@ impl<'a> RunReport<'a> {
         }
         if let Some(bits) = self.fraction_bits {
             lines.push(format!("fixed point    {} to {} fraction bits", bits.min, bits.max));
+        }
+        if self.units == "data" {
+            lines.push("units          those of the data".to_owned());
         }
         lines.push(format!("device memory  {}", output::bytes(self.device_bytes.0.total_bytes())));
         lines.push(format!("time           {:.3} s", self.seconds));

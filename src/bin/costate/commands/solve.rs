@@ -5,12 +5,12 @@ use costate::{Error, Result, Wrt};
 use ndarray::Array1;
 
 use super::report::RunReport;
-use super::{Outcome, given, input, narrow, plan, planned_batch, problem};
+use super::{Input, Outcome, given, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Solve};
 use crate::config::Config;
 use crate::output;
 
-/// Integrates and writes `[time, batch, dim]`.
+/// Integrates and writes `[time, batch, dim]`, in the units that x0 came in.
 pub(crate) fn run(args: &Solve, global: &Global) -> Result<Outcome> {
     let config = Config::read(&args.problem.config)?;
     if args.problem.plan {
@@ -19,7 +19,7 @@ pub(crate) fn run(args: &Solve, global: &Global) -> Result<Outcome> {
         return plan::solve(&config, &gpu, &ode, batch, global);
     }
     config.grid()?;
-    let (theta, x0) = input(&config, &args.problem)?;
+    let Input { weights, units, x0 } = Input::read(&config, &args.problem)?;
     let out = given(args.out.as_deref(), "--out")?;
     output::check_file(out)?;
     if let Some(cost_out) = &args.cost_out {
@@ -33,11 +33,13 @@ pub(crate) fn run(args: &Solve, global: &Global) -> Result<Outcome> {
         output::check_file(cost_out)?;
     }
     let (gpu, ode) = problem(&config, Wrt::default(), global)?;
-    let solution = ode.solve(&theta, x0.view()).map_err(|e| config.solve.keyed(e))?;
-    write_npy(out, solution.states.view())?;
+    let solution = ode.solve(&weights.parameters, x0.view()).map_err(|e| config.keyed(e))?;
+    units.write(out, solution.states.view())?;
     if let (Some(path), Some(cost)) = (&args.cost_out, &solution.cost) {
         let costs: Array1<f32> = cost.per_trajectory.iter().copied().map(narrow).collect();
         write_npy(path, costs.view())?;
     }
-    RunReport::new(&gpu, &ode, &solution.report, out).with_cost(solution.cost.as_ref()).show(global)
+    units.tell("x0 and states", "");
+    let report = RunReport::new(&gpu, &ode, &solution.report, out).with_units(units.name());
+    report.with_cost(solution.cost.as_ref()).show(global)
 }

@@ -8,7 +8,7 @@ mod results;
 use std::path::PathBuf;
 use std::time::Instant;
 
-use costate::io::{Series, Standardiser, read_parameters};
+use costate::io::{Series, Standardiser, read_weights, write_weights};
 use costate::train::{DataSet, Record, Steps, TrainOptions, Trainer};
 use costate::{Error, Gpu, Mlp, Parameters, Result};
 use ndarray::Axis;
@@ -70,10 +70,10 @@ pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
 
     let gpu = Gpu::new(&request(global))?;
     let trainer = Trainer::new(&gpu, &theta, &data, options.clone());
-    let mut trainer = trainer.map_err(|e| run.config.solve.keyed(e))?;
+    let mut trainer = trainer.map_err(|e| run.config.keyed(e))?;
     let trained = advance(&mut trainer, &run, &options)?;
     // What has been learned is safe before anything else can go wrong.
-    costate::io::write_parameters(run.folder.join("weights.safetensors"), &trained.theta)?;
+    run.write(&trained.theta)?;
     let evaluation = evaluation.run(&gpu, &trained.theta, &trained.log_scale, trainer.grid().steps())?;
     let results = Results::new(&run, &gpu, &trainer, &options, &trained, &evaluation);
     results.write(&run, &trained, &evaluation)?;
@@ -104,7 +104,7 @@ fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<T
         drifted = drift_error(run, &arrived);
         records.extend(arrived);
         if saved.elapsed().as_secs_f64() > SAVE {
-            costate::io::write_parameters(run.folder.join("weights.safetensors"), &trainer.parameters()?)?;
+            run.write(&trainer.parameters()?)?;
             saved = Instant::now();
         }
     }
@@ -209,8 +209,23 @@ impl Run {
     fn parameters(&self) -> Result<Parameters> {
         let (_, train) = self.config.training()?;
         match &train.weights {
-            Some(path) => read_parameters(path, &self.field),
+            Some(path) => {
+                let weights = read_weights(path, &self.field)?;
+                if weights.scaling.is_some_and(|scaling| scaling != self.scaling) {
+                    output::warn(&format!(
+                        "the weights {} come with another scaling than that of the data: the training starts from a field \
+                         in other units",
+                        path.display()
+                    ));
+                }
+                Ok(weights.parameters)
+            }
             None => Parameters::init(&self.field, train.init, train.seed),
         }
+    }
+
+    /// Writes weights, and the scaling without which they mean nothing.
+    fn write(&self, theta: &Parameters) -> Result<()> {
+        write_weights(self.folder.join("weights.safetensors"), theta, &self.scaling)
     }
 }

@@ -30,7 +30,7 @@ impl Config {
             });
         }
         let builder = Mlp::builder(field.state).output_activation(field.output_activation);
-        let builder = builder.time_input(field.time_input);
+        let builder = builder.time_input(field.time_input).bias(field.bias);
         field
             .hidden
             .iter()

@@ -15,7 +15,8 @@ impl Config {
         } else if self.solve.save_at.is_some() {
             return Err(invalid("solve.save_at", "it is given without t1", "give t1 too"));
         } else {
-            // The number of steps is not known before the data are.
+            // The number of steps is not known before the data are; there is no anchor to count without any.
+            self.solve.anchors.map_or(Ok(()), |anchors| at_least("solve.anchors", anchors, 1))?;
             self.solve.check_details(usize::MAX)?;
         }
         if let Some([a, b]) = self.output.plot_components {
@@ -38,7 +39,10 @@ impl Solve {
         if let Some(words) = self.state_words.filter(|w| !(1..=2).contains(w)) {
             return Err(invalid("solve.state_words", words.to_string(), "use 1 or 2 words of 32 bits"));
         }
-        self.adjoint.resolve(self.method).map_err(|e| self.keyed(e))?;
+        if self.save_at.as_ref().is_some_and(Vec::is_empty) {
+            return Err(invalid("solve.save_at", "no times", "leave it out to save at t1, or give at least one"));
+        }
+        self.adjoint.resolve(self.method)?;
         positive("solve.reconstruction_tolerance", self.reconstruction_tolerance.into())?;
         match (self.step, self.steps) {
             (Some(step), None) => positive("solve.step", step),
@@ -51,27 +55,7 @@ impl Solve {
     /// Refuses details that the adjoint does not have.
     fn check_details(&self, steps: usize) -> Result<()> {
         let adjoint = self.adjoint.resolve(self.method)?;
-        self.adjoint_options().check(self.method, adjoint, steps).map_err(|e| self.keyed(e))
-    }
-
-    /// The library's refusal of something that a key of this section gave, with the name of the key.
-    pub(crate) fn keyed(&self, error: Error) -> Error {
-        let Error::Invalid { what, problem, remedy } = error else { return error };
-        let shown = |value: Option<u32>| value.map(|v| v.to_string());
-        let (key, value) = match what.as_str() {
-            "adjoint" => ("adjoint", Some(self.adjoint.to_string())),
-            "anchors" => ("anchors", self.anchors.map(|a| a.to_string())),
-            "log words" => ("log_words", shown(self.log_words)),
-            "words of the state" => ("state_words", shown(self.state_words)),
-            "fraction bits" => ("fraction_bits", shown(self.fraction_bits)),
-            "fixed-point range" if self.fraction_bits.is_some() => ("fraction_bits", None),
-            _ => return Error::Invalid { what, problem, remedy },
-        };
-        let problem = match value.filter(|v| !problem.starts_with(v)) {
-            Some(value) => format!("{value} {problem}"),
-            None => problem,
-        };
-        Error::Invalid { what: format!("solve.{key}"), problem, remedy }
+        self.adjoint_options().check(self.method, adjoint, steps)
     }
 }
 
@@ -87,13 +71,34 @@ impl Train {
         at_least("train.iterations", self.iterations, 1)?;
         at_least("train.report_every", self.report_every, 1)?;
         self.batch.map_or(Ok(()), |batch| at_least("train.batch", batch, 1))?;
-        positive("train.learning_rate", self.learning_rate)?;
+        self.check_rate("train.learning_rate", self.learning_rate)?;
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(invalid("train.weight_decay", self.weight_decay.to_string(), "use a finite number ≥ 0"));
         }
-        self.clip_norm.map_or(Ok(()), |norm| positive("train.clip_norm", norm))?;
+        if self.weight_decay * self.learning_rate >= 1.0 {
+            let problem = format!("{} at a learning rate of {}", self.weight_decay, self.learning_rate);
+            let remedy = "keep the product below 1: one update would turn the sign of the parameters";
+            return Err(invalid("train.weight_decay", problem, remedy));
+        }
+        self.clip_norm.map_or(Ok(()), |norm| normal("train.clip_norm", norm))?;
         self.check_optimiser()?;
         self.check_schedule()
+    }
+
+    /// A rate that the device can hold, after Adam's correction of its first update too.
+    fn check_rate(&self, key: &str, rate: f64) -> Result<()> {
+        normal(key, rate)?;
+        let beta1 = if self.optimiser == OptimiserName::Adam { self.beta1.unwrap_or(0.9) } else { 0.0 };
+        let most = f64::from(f32::MAX) * (1.0 - beta1);
+        // Whether beta1 makes sense is asked later.
+        if most > 0.0 && rate > most {
+            return Err(invalid(
+                key,
+                format!("{rate:e}"),
+                format!("use at most {most:.1e}: the device computes in f32"),
+            ));
+        }
+        Ok(())
     }
 
     fn check_optimiser(&self) -> Result<()> {
@@ -106,7 +111,7 @@ impl Train {
                 return Err(invalid(format!("train.{key}"), problem, "remove it or change train.optimiser"));
             }
             if key == "epsilon" {
-                positive("train.epsilon", value)?;
+                normal("train.epsilon", value)?;
             } else if !(0.0..1.0).contains(&value) {
                 return Err(invalid(format!("train.{key}"), value.to_string(), "use a number from 0 to below 1"));
             }
@@ -122,12 +127,50 @@ impl Train {
                 Err(invalid(KEY, "it means nothing to a constant schedule", "remove it or change train.schedule"))
             }
             (ScheduleName::Cosine, Some(0.0)) => Ok(()),
-            (_, Some(rate)) => positive(KEY, rate),
+            (_, Some(rate)) => self.check_rate(KEY, rate),
             (ScheduleName::Exponential, None) => {
                 Err(invalid(KEY, "it is missing", "an exponential schedule needs the learning rate to end with"))
             }
         }
     }
+}
+
+/// Refuses numbers of a description that the device cannot hold, whatever they mean, by their key.
+///
+/// # Errors
+/// [`Error::Invalid`] for a number that is not finite or beyond f32.
+pub(super) fn numbers(text: &str) -> Result<()> {
+    // What is not TOML has been refused before.
+    toml::from_str::<toml::Table>(text).map_or(Ok(()), |table| numbers_of("", table.iter()))
+}
+
+fn numbers_of<'a>(path: &str, entries: impl Iterator<Item = (&'a String, &'a toml::Value)>) -> Result<()> {
+    entries.into_iter().try_for_each(|(key, value)| {
+        number(&if path.is_empty() { key.clone() } else { format!("{path}.{key}") }, value)
+    })
+}
+
+fn number(key: &str, value: &toml::Value) -> Result<()> {
+    match value {
+        toml::Value::Float(v) if !v.is_finite() => Err(invalid(key, v.to_string(), "use finite numbers")),
+        toml::Value::Float(v) if v.abs() > f32::MAX.into() => {
+            let remedy = format!("use numbers up to {:.1e}: the device computes in f32", f32::MAX);
+            Err(invalid(key, format!("{v:e}"), remedy))
+        }
+        toml::Value::Array(list) => list.iter().enumerate().try_for_each(|(i, v)| number(&format!("{key}[{i}]"), v)),
+        toml::Value::Table(table) => numbers_of(key, table.iter()),
+        _ => Ok(()),
+    }
+}
+
+/// Refuses what is not a normal f32 > 0: a smaller number would be none on the device.
+fn normal(key: &str, value: f64) -> Result<()> {
+    positive(key, value)?;
+    if value >= f32::MIN_POSITIVE.into() {
+        return Ok(());
+    }
+    let remedy = format!("use at least {:.1e}: the device computes in f32", f32::MIN_POSITIVE);
+    Err(invalid(key, format!("{value:e}"), remedy))
 }
 
 pub(super) fn positive(key: &str, value: f64) -> Result<()> {

@@ -28,6 +28,7 @@ fn refusal(text: &str) -> String {
 
 fn assert_refused(text: &str, words: &[&str]) {
     let message = refusal(text);
+    assert!(message.contains("folder/run.toml"), "'{message}' should name the file");
     for word in words {
         assert!(message.contains(word), "'{message}' should contain '{word}'");
     }
@@ -86,8 +87,12 @@ fn activations_may_differ() {
     let activations: Vec<_> = config.field().unwrap().layers().iter().map(|l| l.activation).collect();
     assert_eq!(activations, [Activation::Tanh, Activation::Softplus, Activation::Identity]);
     assert_refused(&format!("{FIELD}activation = [\"tanh\"]\n{SOLVE}"), &["field.activation", "1 names", "2 hidden"]);
-    let linear = parse(&format!("[field]\nstate = 3\nhidden = []\n{SOLVE}")).unwrap();
-    assert_eq!(linear.field().unwrap().parameter_count(), 12);
+    let torch = parse(&format!("{FIELD}activation = [\"LeakyReLU\", \"nn.SiLU\"]\n{SOLVE}")).unwrap();
+    let activations: Vec<_> = torch.field().unwrap().layers().iter().map(|l| l.activation).collect();
+    assert_eq!(activations, [Activation::LeakyRelu, Activation::Silu, Activation::Identity]);
+    let linear = |line: &str| parse(&format!("[field]\nstate = 3\nhidden = []\n{line}\n{SOLVE}")).unwrap();
+    assert_eq!(linear("").field().unwrap().parameter_count(), 12);
+    assert_eq!(linear("bias = false").field().unwrap().parameter_count(), 9);
 }
 
 #[test]
@@ -159,6 +164,76 @@ fn values_without_sense_are_refused() {
     {
         assert_refused(&format!("{FIELD}{SOLVE}[data]\nfile = \"x.csv\"\n{line}\n"), &[word]);
     }
+}
+
+#[test]
+fn numbers_that_the_device_cannot_hold_are_refused_by_key() {
+    let solve = |lines: &str| format!("{FIELD}[solve]\nt1 = 1.0\n{lines}\n");
+    let train = |lines: &str| format!("{FIELD}{SOLVE}[train]\niterations = 9\n{lines}\n");
+    for (text, words) in [
+        (solve("step = 0.1\nt0 = nan"), ["solve.t0", "NaN", "finite"]),
+        (solve("step = 0.1\nt0 = -inf"), ["solve.t0", "-inf", "finite"]),
+        (solve("step = 0.1\nsave_at = [0.5, nan]"), ["solve.save_at[1]", "NaN", "finite"]),
+        (solve("step = 1e39"), ["solve.step", "1e39", "3.4e38"]),
+        (solve("step = 0.1\nreconstruction_tolerance = 1e39"), ["reconstruction_tolerance", "1e39", "3.4e38"]),
+        (solve("step = 0.1\n[loss]\nkind = \"huber\"\ndelta = nan"), ["loss.delta", "NaN", "finite"]),
+        (
+            solve("step = 0.1\n[cost]\nreference = { weight = inf, file = \"r.npz\" }"),
+            ["cost.reference.weight", "inf", "finite"],
+        ),
+        (train("learning_rate = 1e39"), ["train.learning_rate", "1e39", "3.4e38"]),
+        (train("learning_rate = -inf"), ["train.learning_rate", "-inf", "finite"]),
+        // The first update of Adam is taken by ten times the rate.
+        (train("learning_rate = 1e38"), ["train.learning_rate", "1e38", "at most 3.4e37"]),
+        (train("learning_rate = 1e-46"), ["train.learning_rate", "1e-46", "at least 1.2e-38"]),
+        (train("learning_rate = 0.1\nclip_norm = 1e-50"), ["train.clip_norm", "1e-50", "at least 1.2e-38"]),
+        (
+            train("learning_rate = 0.1\nweight_decay = 10.0"),
+            ["train.weight_decay", "10 at a learning rate of 0.1", "below 1"],
+        ),
+        (train("learning_rate = 0.1\ninit = { normal = nan }"), ["train.init.normal", "NaN", "finite"]),
+    ] {
+        assert_refused(&text, &words);
+    }
+    let sgd = "learning_rate = 1e38\noptimiser = \"sgd\"";
+    assert_eq!(parse(&train(sgd)).unwrap().train.unwrap().learning_rate, 1e38, "without a correction it fits");
+}
+
+#[test]
+fn refusals_of_the_library_name_the_key_and_the_file() {
+    let solve = |lines: &str| format!("{FIELD}[solve]\nt1 = 1.0\n{lines}\n");
+    let cases = [
+        (format!("[field]\nstate = 0\nhidden = [4]\n{SOLVE}"), "field.state in folder/run.toml"),
+        (format!("[field]\nstate = 2\nhidden = [4, 0]\n{SOLVE}"), "field.hidden in folder/run.toml"),
+        (format!("[field]\nstate = 2\nhidden = [65536, 65536]\n{SOLVE}"), "field.hidden in folder/run.toml"),
+        (format!("{FIELD}activation = [\"tanh\"]\n{SOLVE}"), "field.activation in folder/run.toml"),
+        (solve("step = 0.1\nsave_at = [1.5]"), "solve.save_at in folder/run.toml"),
+        (solve("step = 0.1\nt0 = 1.0"), "solve.t1 in folder/run.toml"),
+        (solve("step = 0.1\nsave_at = []"), "solve.save_at in folder/run.toml"),
+        (solve("step = 1e-20"), "solve.step in folder/run.toml"),
+        (solve("steps = 999999999999"), "solve.steps in folder/run.toml"),
+        (solve("step = 0.1\nmethod = \"rk4\"\nadjoint = \"exact\""), "solve.adjoint in folder/run.toml"),
+        (format!("{FIELD}{SOLVE}[data]\nfile = \"x.csv\"\nwindow = 1\n"), "data.window in folder/run.toml"),
+    ];
+    for (text, key) in cases {
+        assert_refused(&text, &[key]);
+        assert_eq!(refusal(&text).matches("run.toml").count(), 1, "once is enough: {}", refusal(&text));
+    }
+    // Without t1 nobody knows how many steps there are, and no number stands for that.
+    let anchors = format!("{FIELD}[solve]\nsteps = 2\nmethod = \"rk4\"\nadjoint = \"backsolve\"\nanchors = 0\n");
+    assert_refused(&anchors, &["solve.anchors", ": 0; use at least 1"]);
+    assert!(!refusal(&anchors).contains("18446744073709551615"), "no sentinel: {}", refusal(&anchors));
+
+    let config = parse(&format!("{FIELD}{SOLVE}[kernels]\ntrajectories = 3\n")).unwrap();
+    let of = |what: &str| {
+        let (problem, remedy) = ("3".into(), "use 4".into());
+        config.keyed(Error::Invalid { what: what.into(), problem, remedy }).to_string()
+    };
+    let key = "kernels.trajectories in folder/run.toml (trajectories per invocation)";
+    assert_eq!(of("trajectories per invocation"), format!("invalid {key}: 3; use 4"));
+    assert_eq!(of("x0"), "invalid x0: 3; use 4", "what no key gave stays");
+    assert_eq!(of("data.window"), "invalid data.window in folder/run.toml: 3; use 4");
+    assert_eq!(of("section [data]"), "invalid section [data] in folder/run.toml: 3; use 4");
 }
 
 #[test]

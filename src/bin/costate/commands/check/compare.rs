@@ -30,7 +30,7 @@ pub(super) const SENSITIVITY: f64 = 10.0;
 
 /// The continuous adjoint may be off by so many times what its twin is.
 const DISCRETISED: f64 = 2.0;
-/// Losses are measured by this at least: they may be near zero.
+/// Losses of residuals of 1 are measured by this at least: they may be near zero.
 const LOSS: f64 = 0.1;
 
 /// The verdict on an adjoint that the run does not use.
@@ -82,13 +82,13 @@ impl Comparison<'_> {
                 output::warn(&warning.to_string());
             }
         }
-        lines.extend(objective(&solution, &own, &want, scale));
+        lines.extend(objective(&solution, &own, &want, LOSS * twin.usual_loss(), scale));
 
-        let found = Parts::of_device(&own, ode.grid());
-        let want = Parts::of_twin(&want, ode.grid());
+        let found = Parts::of_device(&own, ode.grid(), &sample.sizes);
+        let want = Parts::of_twin(&want, ode.grid(), &sample.sizes);
         let exact = match ode.adjoint().is_exact() {
             true => want.clone(),
-            false => Parts::of_twin(&twin.gradient(Adjoint::Stored, None)?, ode.grid()),
+            false => Parts::of_twin(&twin.gradient(Adjoint::Stored, None)?, ode.grid(), &sample.sizes),
         };
         let drift = own.reconstruction.as_ref().map_or(0.0, |r| f64::from(r.max_relative));
         let parts = Own { found: &found, twin: &want, exact: &exact, drift };
@@ -180,11 +180,13 @@ impl Comparison<'_> {
             ode.loss_and_gradient(&sample.theta, sample.x0.view(), observations)
         };
         let (full, holed) = (run(&sample.targets)?, run(&gaps)?);
-        let (found, again) = (Parts::of_device(&full, &twin.grid), Parts::of_device(&holed, &twin.grid));
+        let (found, again) =
+            (Parts::of_device(&full, &twin.grid, &sample.sizes), Parts::of_device(&holed, &twin.grid, &sample.sizes));
         let differ = found.words_differing(&again) + usize::from(full.loss != holed.loss);
 
         let weights = weights.mapv(f64::from);
-        let want = Parts::of_twin(&twin.gradient(ode.adjoint(), Some((mask.view(), weights.view())))?, &twin.grid);
+        let want = twin.gradient(ode.adjoint(), Some((mask.view(), weights.view())))?;
+        let want = Parts::of_twin(&want, &twin.grid, &sample.sizes);
         let drifts = self.rests_on_drift(Argument::Theta);
         let close = if drifts { scale.slack(own.drift) } else { scale.of(GRADIENT) };
         Ok(vec![
@@ -200,7 +202,7 @@ impl Comparison<'_> {
         let mut references: Vec<(Option<Contraction>, Parts)> = Vec::new();
         let mut lines = Vec::new();
         if used == Adjoint::Stored {
-            references.push((self.contraction(used), Parts::of_device(&own, self.ode.grid())));
+            references.push((self.contraction(used), Parts::of_device(&own, self.ode.grid(), &self.sample.sizes)));
         } else {
             lines.extend(self.adjoint(used, (twin, exact), own, &mut references)?);
         }
@@ -243,11 +245,13 @@ impl Comparison<'_> {
         let scale = self.scale(found.report.fraction_bits.is_some());
         let drift = found.reconstruction.as_ref().map(|r| f64::from(r.max_relative));
         let slack = scale.slack(drift.unwrap_or(0.0));
-        let parts = Parts::of_device(&found, self.ode.grid());
+        let parts = Parts::of_device(&found, self.ode.grid(), &self.sample.sizes);
         let mut lines = Vec::new();
         // Of the continuous adjoint the twin says how far it is from the gradient of the computed objective.
         let continuous = match adjoint {
-            Adjoint::Continuous => Some(Parts::of_twin(&twin.gradient(adjoint, None)?, self.ode.grid())),
+            Adjoint::Continuous => {
+                Some(Parts::of_twin(&twin.gradient(adjoint, None)?, self.ode.grid(), &self.sample.sizes))
+            }
             _ => None,
         };
         for argument in Argument::WALKED {
@@ -289,7 +293,8 @@ impl Comparison<'_> {
         let log_words = if adjoint == self.ode.adjoint() { self.config.solve.log_words_used() } else { log_words };
         let options = AdjointOptions { log_words, ..AdjointOptions::default() };
         let builder = builder(self.config, self.wrt)?.adjoint(Adjoint::Stored).adjoint_options(options);
-        Ok(Parts::of_device(&gradient(&builder.build(self.gpu)?, self.sample)?, self.ode.grid()))
+        let found = gradient(&builder.build(self.gpu)?, self.sample)?;
+        Ok(Parts::of_device(&found, self.ode.grid(), &self.sample.sizes))
     }
 
     /// The contraction of the forward pass that `adjoint` has.
@@ -310,11 +315,11 @@ impl Comparison<'_> {
     }
 }
 
-/// Loss and running costs of the forward pass.
-fn objective(solution: &Solution, own: &Gradient, want: &reference::Gradient, scale: Scale) -> Vec<Line> {
+/// Loss, measured by `least` at least, and running costs of the forward pass.
+fn objective(solution: &Solution, own: &Gradient, want: &reference::Gradient, least: f64, scale: Scale) -> Vec<Line> {
     let mut lines = Vec::new();
     if let (Some(found), Some(want)) = (own.loss, want.loss) {
-        let off = (f64::from(found) - want).abs() / want.abs().max(LOSS);
+        let off = (f64::from(found) - want).abs() / want.abs().max(least);
         lines.push(Line::new("device loss vs f64", off, scale.of(GRADIENT)));
     }
     if let Some(want) = &want.cost {

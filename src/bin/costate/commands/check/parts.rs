@@ -73,13 +73,15 @@ pub(super) struct Parts {
     times: Vec<f64>,
     targets: Vec<f64>,
     log_scale: Vec<f64>,
+    /// How large each component of the state is.
+    sizes: Vec<f64>,
     /// The least size that gradients in time are measured by: they may all be zero.
     floor: f64,
 }
 
 impl Parts {
     /// That of the device.
-    pub(super) fn of_device(gradient: &costate::Gradient, grid: &TimeGrid) -> Self {
+    pub(super) fn of_device(gradient: &costate::Gradient, grid: &TimeGrid, sizes: &[f64]) -> Self {
         let targets = gradient.targets.as_ref().map_or(Vec::new(), wide);
         let log_scale = gradient.log_scale.as_ref().map_or(Vec::new(), wide);
         Self {
@@ -88,12 +90,13 @@ impl Parts {
             times: gradient.times.as_ref().map_or(Vec::new(), |times| flat(times, grid)),
             targets,
             log_scale,
+            sizes: sizes.to_vec(),
             floor: floor(gradient.objective(), grid),
         }
     }
 
     /// That of the twin.
-    pub(super) fn of_twin(gradient: &reference::Gradient, grid: &TimeGrid) -> Self {
+    pub(super) fn of_twin(gradient: &reference::Gradient, grid: &TimeGrid, sizes: &[f64]) -> Self {
         let cost = gradient.cost.as_ref().map_or(0.0, |cost| cost.iter().sum::<f64>() / cost.len() as f64);
         Self {
             theta: gradient.theta.clone(),
@@ -101,6 +104,7 @@ impl Parts {
             times: flat(&gradient.times(grid), grid),
             targets: gradient.targets.iter().flatten().copied().collect(),
             log_scale: gradient.log_scale.clone(),
+            sizes: sizes.to_vec(),
             floor: floor(gradient.loss.unwrap_or_default() + cost, grid),
         }
     }
@@ -118,13 +122,18 @@ impl Parts {
         }
     }
 
-    /// Relative L2 distance `‖a − b‖ / ‖b‖` from `self`, b. Single times are measured by all of them.
+    /// Relative L2 distance `‖a − b‖ / ‖b‖` from `self`, b. Single times are measured by all of them. What is taken with
+    /// respect to a state counts by what a state as large as its component is would change.
     pub(super) fn distance(&self, other: &Self, argument: Argument) -> f64 {
         let (a, b) = (other.get(argument), self.get(argument));
         if a.len() != b.len() {
             return f64::NAN;
         }
-        let squares = |values: &mut dyn Iterator<Item = f64>| values.map(|v| v * v).sum::<f64>().sqrt();
+        let stated = matches!(argument, Argument::X0 | Argument::Targets);
+        let weight = |i: usize| if stated { self.sizes[i % self.sizes.len()] } else { 1.0 };
+        let squares = |values: &mut dyn Iterator<Item = f64>| -> f64 {
+            values.enumerate().map(|(i, v)| (weight(i) * v).powi(2)).sum::<f64>().sqrt()
+        };
         let difference = squares(&mut a.iter().zip(b).map(|(a, b)| a - b));
         let size = match argument.is_time() {
             true => squares(&mut self.times.iter().copied()).max(self.floor),

@@ -18,7 +18,7 @@ pub(super) struct Slopes {
     floor: f64,
 }
 
-/// Unit directions and the slope along each, by finite differences.
+/// Directions, of length 1 in the units of what is moved, and the slope along each, by finite differences.
 pub(super) struct Directions(Vec<(Vec<f64>, f64)>);
 
 /// Length of a difference step, and how many directions are tried.
@@ -70,7 +70,8 @@ fn slopes(twin: &Twin<'_>, argument: Argument, rng: &mut impl Rng) -> Result<Dir
     let how = differences(twin, argument);
     match argument {
         Argument::Theta | Argument::X0 | Argument::Targets | Argument::LogScale => {
-            let directions = random(rng, twin.point.get(argument).len(), how.tries);
+            let mut directions = random(rng, twin.point.get(argument).len(), how.tries);
+            directions.iter_mut().for_each(|direction| twin.stretch(argument, direction));
             let states = twin.states()?;
             Directions::new(directions, how.step, &CENTRAL, &|change| {
                 let moved = twin.point.moved(argument, change);
@@ -116,7 +117,7 @@ fn random(rng: &mut impl Rng, length: usize, count: usize) -> Vec<Vec<f64>> {
 fn differences(twin: &Twin<'_>, argument: Argument) -> Differences {
     let jacobian = twin.cost.as_ref().is_some_and(|cost| cost.jacobian_weight() > 0.0);
     let of_field = twin.field.layers().iter().any(|layer| match layer.activation {
-        Activation::Relu => true,
+        Activation::Relu | Activation::LeakyRelu => true,
         // Its slope has a kink.
         Activation::Elu => jacobian,
         _ => false,
@@ -165,7 +166,8 @@ impl Directions {
     ) -> Result<Self> {
         let Differences { step, tries } = differences(twin, Argument::Theta);
         let parameters = twin.point.get(Argument::Theta).len();
-        let directions = random(rng, parameters + twin.point.get(Argument::X0).len(), tries);
+        let mut directions = random(rng, parameters + twin.point.get(Argument::X0).len(), tries);
+        directions.iter_mut().for_each(|direction| twin.stretch(Argument::X0, &mut direction[parameters..]));
         Self::new(directions, step, &CENTRAL, &|change| {
             let (theta, x0) = change.split_at(parameters);
             objective(&twin.point.moved(Argument::Theta, theta).moved(Argument::X0, x0))

@@ -3,7 +3,7 @@
 use costate::reference::{self, Field, Observations, Scheme, Seed};
 use costate::solver::Contraction;
 use costate::{Adjoint, Error, Loss, Mlp, NeuralOde, Reference, Result, RunningCost, TimeGrid};
-use ndarray::{Array2, Array3, ArrayView3};
+use ndarray::{Array2, Array3, ArrayView3, Axis};
 
 use super::Sample;
 use super::parts::{Argument, free_saves};
@@ -15,6 +15,8 @@ pub(super) struct Twin<'a> {
     scheme: Scheme,
     pub(super) loss: Loss,
     pub(super) cost: Option<RunningCost>,
+    /// How large each component of the state is.
+    sizes: Vec<f64>,
     /// The cost with a reference that goes on beyond t0 and t1, for times that are moved.
     wide_cost: Option<RunningCost>,
     pub(super) point: Point,
@@ -75,7 +77,8 @@ impl<'a> Twin<'a> {
         let scheme = Scheme { method: ode.method(), contraction };
         let wide_cost = cost.as_ref().map(continued).transpose()?;
         let (field, grid) = (ode.field(), ode.grid().clone());
-        Ok(Self { field, grid, scheme, loss, cost, wide_cost, point: Point::new(sample) })
+        let (sizes, point) = (sample.sizes.clone(), Point::new(sample));
+        Ok(Self { field, grid, scheme, loss, cost, sizes, wide_cost, point })
     }
 
     /// The gradient with an adjoint of choice, if there are mask and weights with those.
@@ -128,6 +131,22 @@ impl<'a> Twin<'a> {
             self.loss.value(x - y, scale).0
         });
         terms.sum::<f64>() / states.len() as f64
+    }
+
+    /// A direction in states or targets that moves each component by what it is measured in.
+    pub(super) fn stretch(&self, argument: Argument, direction: &mut [f64]) {
+        if matches!(argument, Argument::X0 | Argument::Targets) {
+            direction.iter_mut().zip(self.sizes.iter().cycle()).for_each(|(v, size)| *v *= size);
+        }
+    }
+
+    /// The loss of residuals as large as the states, over that of residuals of 1.
+    pub(super) fn usual_loss(&self) -> f64 {
+        let of = |size: &dyn Fn(usize) -> f64| -> f64 {
+            let scale = |c: usize| self.point.log_scale.get(c).copied().unwrap_or(0.0);
+            (0..self.sizes.len()).map(|c| self.loss.value(size(c), scale(c)).0.abs()).sum()
+        };
+        of(&|c| self.sizes[c]) / of(&|_| 1.0)
     }
 
     /// `Σ ⟨w, x⟩` at the save times, and the sum of the running costs.
@@ -212,11 +231,15 @@ fn unfit(error: &ndarray::ShapeError) -> Error {
     Error::Invalid { what: "the twin".into(), problem: error.to_string(), remedy: "report this".into() }
 }
 
-/// Largest absolute distance over the largest value of b and of the initial states: states that decay are not asked for
-/// digits that a trajectory of that size does not have.
+/// Largest absolute distance over the largest value of b and of the initial states, of the component that is worst: states
+/// that decay are not asked for digits that a trajectory of that size does not have.
 pub(super) fn relative_max(a: &Array3<f32>, b: &Array3<f64>, x0: &Array2<f32>) -> f64 {
     use super::parts::{largest, ratio};
-    let difference = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, largest);
-    let sizes = b.iter().map(|b| b.abs()).chain(x0.iter().map(|x| f64::from(x.abs())));
-    ratio(difference, sizes.fold(0.0, largest))
+    let components = a.axis_iter(Axis(2)).zip(b.axis_iter(Axis(2))).zip(x0.columns());
+    let off = components.map(|((a, b), x0)| {
+        let difference = a.iter().zip(b).map(|(a, b)| (f64::from(*a) - b).abs()).fold(0.0, largest);
+        let sizes = b.iter().map(|b| b.abs()).chain(x0.iter().map(|x| f64::from(x.abs())));
+        ratio(difference, sizes.fold(0.0, largest))
+    });
+    off.fold(0.0, largest)
 }
