@@ -249,6 +249,7 @@ fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
                 drift_mean,
                 copy_difference,
                 cost,
+                ..
             } = r;
             writeln!(
                 out,
