@@ -4,7 +4,8 @@
 //! - [`read_parameters`], [`write_parameters`], [`write_gradient`], [`Tensors`]: `.safetensors` in PyTorch naming;
 //! - [`read_reference`]: reference trajectories of a running cost, `.npz`;
 //! - [`Series`]: time series to learn from, `.csv` or `.npz`, and [`Standardiser`], which scales them;
-//! - [`write_atomically`]: what every writer here goes through.
+//! - [`write_atomically`]: what every writer here goes through; [`remove_leftovers`] clears up behind those that were killed,
+//!   [`is_standard_output`] knows `/dev/stdout`.
 //!
 //! A file that is read is checked whole before anything is made of it: dtype, shape, length and that every number is
 //! finite. A file that is written appears under its name complete or not at all.
@@ -20,7 +21,7 @@ mod standardise;
 mod weights;
 
 pub use arrays::{check_finite, read_mask3, read_npy2, read_npy3, read_npy3_masked, write_npy};
-pub use atomic::write_atomically;
+pub use atomic::{is_standard_output, remove_leftovers, write_atomically};
 pub use reference::read_reference;
 pub use series::Series;
 pub use standardise::{Scale, Standardiser};

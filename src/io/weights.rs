@@ -4,6 +4,7 @@
 //! `nn.Sequential` are the activations, which have no parameters. The values are in the order of the flat vector θ.
 
 use std::borrow::Cow;
+use std::collections::HashMap;
 use std::io;
 use std::path::Path;
 
@@ -51,7 +52,7 @@ pub fn read_parameters(path: impl AsRef<Path>, field: &Mlp) -> Result<Parameters
 /// [`Error::Io`] if the file cannot be written; it is then as it was before.
 pub fn write_parameters(path: impl AsRef<Path>, parameters: &Parameters) -> Result<()> {
     let tensors = slots(parameters.field()).into_iter().map(|slot| slot.tensor(parameters.as_slice())).collect();
-    write(path.as_ref(), tensors)
+    write(path.as_ref(), tensors, None)
 }
 
 /// Writes a gradient: tensors named as the weights, `x0` `[batch, dim]`, and `loss` `[1]` when it is given.
@@ -96,7 +97,7 @@ pub fn write_gradient(
 /// ```
 #[derive(Clone, Debug, Default)]
 #[must_use]
-pub struct Tensors(Vec<Tensor>);
+pub struct Tensors(Vec<Tensor>, Option<HashMap<String, String>>);
 
 impl Tensors {
     /// None yet.
@@ -123,12 +124,18 @@ impl Tensors {
         self
     }
 
+    /// Adds an entry to the metadata of the file.
+    pub fn metadata(mut self, name: &str, text: String) -> Self {
+        self.1.get_or_insert_default().insert(name.to_owned(), text);
+        self
+    }
+
     /// Writes the file.
     ///
     /// # Errors
     /// [`Error::Io`] if it cannot be written; it is then as it was before.
     pub fn write(self, path: impl AsRef<Path>) -> Result<()> {
-        write(path.as_ref(), self.0)
+        write(path.as_ref(), self.0, self.1)
     }
 }
 
@@ -238,10 +245,10 @@ impl View for Tensor {
     }
 }
 
-fn write(path: &Path, tensors: Vec<Tensor>) -> Result<()> {
+fn write(path: &Path, tensors: Vec<Tensor>, metadata: Option<HashMap<String, String>>) -> Result<()> {
     let named: Vec<(String, Tensor)> = tensors.into_iter().map(|t| (t.name.clone(), t)).collect();
     write_atomically(path, |writer| {
-        let bytes = safetensors::serialize(named, None).map_err(io::Error::other)?;
+        let bytes = safetensors::serialize(named, metadata).map_err(io::Error::other)?;
         writer.write_all(&bytes)
     })
 }

@@ -10,9 +10,11 @@
 
 mod bench;
 mod objectives;
+mod outputs;
 mod reports;
 mod runs;
 mod train;
+mod training_ends;
 mod tuning;
 mod usage;
 

@@ -7,7 +7,7 @@ use costate::{Error, NeuralOde, Observations, Result, Wrt};
 use ndarray::{Array1, Array3, aview1};
 
 use super::report::RunReport;
-use super::{Outcome, given, input, narrow, plan, planned_batch, problem};
+use super::{Outcome, given, input, inputs, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Gradient};
 use crate::config::Config;
 use crate::output;
@@ -33,7 +33,12 @@ pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
     let (theta, x0) = input(&config, &args.problem)?;
     let out = given(args.out.as_deref(), "--out")?;
     let seen = Seen::read(args, [times, x0.nrows(), x0.ncols()])?;
-    output::check_file(out)?;
+    let inputs = inputs(&config, &args.problem)
+        .and("--targets", args.targets.as_deref())
+        .and("--cotangents", args.cotangents.as_deref())
+        .and("--observation-weights", args.observation_weights.as_deref())
+        .and("--mask", args.mask.as_deref());
+    output::check_files(&[out], &inputs, global.json)?;
     let (gpu, ode) = problem(&config, wrt, global)?;
     let log_scale = config.log_scale();
     let gradient = if args.cotangents.is_some() {

@@ -86,12 +86,13 @@ impl Train {
     fn check(&self) -> Result<()> {
         at_least("train.iterations", self.iterations, 1)?;
         at_least("train.report_every", self.report_every, 1)?;
+        self.checkpoint_every.map_or(Ok(()), |every| at_least("train.checkpoint_every", every, 1))?;
         self.batch.map_or(Ok(()), |batch| at_least("train.batch", batch, 1))?;
-        positive("train.learning_rate", self.learning_rate)?;
+        single("train.learning_rate", self.learning_rate)?;
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {
             return Err(invalid("train.weight_decay", self.weight_decay.to_string(), "use a finite number ≥ 0"));
         }
-        self.clip_norm.map_or(Ok(()), |norm| positive("train.clip_norm", norm))?;
+        self.clip_norm.map_or(Ok(()), |norm| single("train.clip_norm", norm))?;
         self.check_optimiser()?;
         self.check_schedule()
     }
@@ -106,7 +107,7 @@ impl Train {
                 return Err(invalid(format!("train.{key}"), problem, "remove it or change train.optimiser"));
             }
             if key == "epsilon" {
-                positive("train.epsilon", value)?;
+                single("train.epsilon", value)?;
             } else if !(0.0..1.0).contains(&value) {
                 return Err(invalid(format!("train.{key}"), value.to_string(), "use a number from 0 to below 1"));
             }
@@ -122,7 +123,7 @@ impl Train {
                 Err(invalid(KEY, "it means nothing to a constant schedule", "remove it or change train.schedule"))
             }
             (ScheduleName::Cosine, Some(0.0)) => Ok(()),
-            (_, Some(rate)) => positive(KEY, rate),
+            (_, Some(rate)) => single(KEY, rate),
             (ScheduleName::Exponential, None) => {
                 Err(invalid(KEY, "it is missing", "an exponential schedule needs the learning rate to end with"))
             }
@@ -135,6 +136,14 @@ pub(super) fn positive(key: &str, value: f64) -> Result<()> {
         return Ok(());
     }
     Err(invalid(key, value.to_string(), "use a finite number > 0"))
+}
+
+/// A number > 0 that the device has: one that is too large or too small for f32 would become infinite or zero there.
+fn single(key: &str, value: f64) -> Result<()> {
+    if (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&value) {
+        return Ok(());
+    }
+    Err(invalid(key, format!("{value:e}"), "use a number from 1.2e-38 to 3.4e38"))
 }
 
 fn at_least(key: &str, value: usize, least: usize) -> Result<()> {
