@@ -55,9 +55,12 @@ fn a_norm_neither_overflows_nor_underflows() {
         _ => 1.0,
     };
     let wide: Vec<f32> = uniform.iter().enumerate().map(|(i, v)| v * size(i)).collect();
+    // Every run counts, each with another exponent.
+    let near = |i: usize| [1.0, 2.0, 4.0, 8.0, 16.0][i / 256 % 5];
+    let steps: Vec<f32> = uniform.iter().enumerate().map(|(i, v)| v * near(i)).collect();
     let mut single = vec![0.0; device.count];
     single[device.count - 1] = -3.0;
-    for (case, values) in [("uniform", &uniform), ("wide", &wide), ("single", &single)] {
+    for (case, values) in [("uniform", &uniform), ("steps", &steps), ("wide", &wide), ("single", &single)] {
         let pair = device.pair(values);
         let want = values.iter().map(|v| f64::from(*v).powi(2)).sum::<f64>().sqrt();
         let error = (norm(pair) / want - 1.0).abs();
