@@ -1,5 +1,7 @@
-// Draws a minibatch from the data set [series, times, dim] on the device: for each trajectory a series and a window of
-// `window` points. The first point becomes the initial state, the others the targets of the save times.
+// Takes a minibatch from the data set [series, times, dim] on the device: for each trajectory a series and a window of
+// `window` points. The first point becomes the initial state, the others the targets of the save times. With `ordered` at 0
+// windows are drawn; otherwise each series is cut into so many windows that follow each other, of which the last ends
+// where the series does, and they are taken in order from the `first` on.
 // The draw is a counter-based hash of (seed, iteration, trajectory): no state, the same on every device.
 // Companions: fold, missing_none or missing_noted. Twin: src/train/draw.rs.
 
@@ -12,7 +14,8 @@ struct GatherCall {
     series: u32,
     times: u32,
     window: u32,
-    in_order: u32,
+    ordered: u32,
+    first: u32,
 }
 
 var<immediate> call: GatherCall;
@@ -42,8 +45,12 @@ fn gather(
         let key = pcg(b ^ pcg(call.iteration ^ pcg(call.seed)));
         let starts = call.times - call.window + 1u;
         let drawn = key % (call.series * starts);
-        let series = select(drawn / starts, b % call.series, call.in_order == 1u);
-        let start = select(drawn % starts, 0u, call.in_order == 1u);
+        // Trajectories beyond the last window repeat it, and are not counted.
+        let cut = max(call.ordered, 1u);
+        let taken = min(call.first + b, call.series * cut - 1u);
+        let follows = min(taken % cut * (call.window - 1u), starts - 1u);
+        let series = select(drawn / starts, taken / cut, call.ordered > 0u);
+        let start = select(drawn % starts, follows, call.ordered > 0u);
         for (var c = 0u; c < call.dim; c++) {
             let value = data[(series * call.times + start + point) * call.dim + c];
             if (point == 0u) {

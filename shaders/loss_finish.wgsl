@@ -23,4 +23,6 @@ fn loss_finish() {
     summary[LOSS] = summary[LOSS_SUM] * summary[SCALE];
     summary[COST] = summary[COST_SUM] * summary[COST_SCALE];
     summary[TRAJECTORIES_LEFT] = summary[COUNTED];
+    // What foresee.wgsl sets.
+    summary[OVERFLOWING] = 0.0;
 }

@@ -1,10 +1,12 @@
 // Were the binary points right? A range that was left is asked to be wider; where the resolution is not small against what
 // the component has met, the point is asked for where that belongs, and the trajectory is marked until it has been walked
-// with it. Companions: fixed, fixed_one or fixed_two, points, pair_finish. Mirror: points_none.wgsl.
+// with it. So is one whose
+// initial state a widened range does not hold: what grows from it is no better than it. Companions: fixed, fixed_one or fixed_two, points, pair_finish. Mirror: points_none.wgsl.
 
 @group(0) @binding(2) var<storage, read_write> state: array<u32>;
 // Points that are asked for, [dim, stride], and the least that a range may be widened to, [dim]; zero where nothing is asked.
 @group(0) @binding(3) var<storage, read_write> asked: array<u32>;
+@group(0) @binding(4) var<storage, read> initial: array<f32>;
 
 const MARK: u32 = 1u;
 const MOVE: u32 = 2u;
@@ -27,6 +29,12 @@ fn fit_points(b: u32) -> u32 {
             parted = parted || distance_of(c, b) > scaled_by(1.0, 27 - point);
         }
         let below = -point - MORE_BITS > exponent_of(most) - FINE;
+        let start = initial[at];
+        let rounding = abs(from_fixed(to_fixed(start, point), point) - start);
+        let widened = (asked[at] & LEFT) != 0u;
+        if (call.coarse >= MARK && status[b] == 0u && widened && rounding > abs(start) * power_of_two(-START_BITS)) {
+            coarse = true;
+        }
         if (call.coarse >= MARK && status[b] == 0u && most > 0.0 && below) {
             coarse = true;
             // A range that was left is not narrowed again.

@@ -15,5 +15,7 @@ const COST_SCALE: u32 = 8u;
 // After the reverse pass: trajectories that are left, words that differ.
 const SURVIVORS: u32 = 11u;
 const DIFFERING: u32 = 12u;
-// Squared norm of the gradient.
+// Norm of the gradient: its exponent, then its sum (norm.wgsl).
 const NORM: u32 = 14u;
+// Not 0 if an update would leave the finite numbers.
+const OVERFLOWING: u32 = 18u;

@@ -155,7 +155,9 @@ pub enum Error {
 
     /// The resolution of fixed point, with the binary point that was given, is not small against a component.
     #[error(
-        "with {} fraction bits a component of trajectory {trajectory} (and of {others} others) is resolved to no better than a millionth of its largest magnitude; leave fraction bits out, so that every component has its own, or use the stored adjoint", fraction_bits.map_or("these".to_owned(), |b| b.to_string())
+        "fixed point of one word{} does not hold a component of trajectory {trajectory} (nor of {others} others) to a millionth, from its first value to its largest; {}use two words (state_words = 2), smaller times, or the stored adjoint",
+        fraction_bits.map_or(String::new(), |b| format!(" with {b} fraction bits")),
+        fraction_bits.map_or("", |_| "leave fraction bits out, so that every component has its own, ")
     )]
     Coarse {
         /// The first trajectory, by its place in the batch.

@@ -7,7 +7,7 @@
 mod common;
 
 use common::{field, gpu, parameters, random3, twin_gradient};
-use costate::train::{DataSet, Optimizer, Record, Schedule, Steps, TrainOptions, Trainer, draw};
+use costate::train::{DataSet, Optimizer, Record, Schedule, Skip, Steps, TrainOptions, Trainer, draw};
 use costate::{Activation, Adjoint, Error, Init, Method, Mlp, Parameters, TimeGrid};
 use ndarray::{Array2, Array3, s};
 
@@ -196,6 +196,7 @@ fn an_update_after_failures_on_the_way_back_is_skipped() {
     let (records, trained) = train(&theta, &data, &TrainOptions { adjoint: Adjoint::Backsolve, ..options.clone() });
     let worthless = |r: &Record| r.reverse_failed > 0 && r.gradient_norm.is_finite() && r.gradient_norm > 0.0;
     assert!(records.iter().all(worthless), "trajectories fail on the way back, with a finite gradient: {records:?}");
+    assert!(records.iter().all(|r| r.skipped == Some(Skip::ReverseFailed)), "the records say so: {records:?}");
     assert_eq!(trained, theta, "no update may be made of such a gradient");
     let (records, trained) = train(&theta, &data, &options);
     assert!(records.iter().all(|r| r.reverse_failed == 0 && r.drift_max == 0.0), "stored has all states: {records:?}");
@@ -219,6 +220,10 @@ fn options_and_data_that_make_no_sense_are_refused() {
         TrainOptions { iterations: 0, ..good.clone() },
         TrainOptions { learning_rate: 0.0, ..good.clone() },
         TrainOptions { learning_rate: f64::NAN, ..good.clone() },
+        // Infinite or zero as f32.
+        TrainOptions { learning_rate: 1e39, ..good.clone() },
+        TrainOptions { learning_rate: 1e38, ..good.clone() },
+        TrainOptions { clip_norm: Some(1e-40), ..good.clone() },
         TrainOptions { clip_norm: Some(-1.0), ..good.clone() },
         TrainOptions { weight_decay: -0.1, ..good.clone() },
         TrainOptions { steps: Steps::PerInterval(0), ..good.clone() },

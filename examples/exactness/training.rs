@@ -155,7 +155,7 @@ fn train(gpu: &Gpu, options: &Options, (learning_rate, rate): (f64, f64), seed: 
     let mut trainer = Trainer::new(gpu, &theta, &data, train)?;
     trainer.advance(options.iterations)?;
     let records = trainer.finish()?;
-    let skipped = |r: &&Record| r.reverse_failed > 0 || !r.gradient_norm.is_finite();
+    let skipped = |r: &&Record| r.skipped.is_some();
     let row = Row {
         learning_rate,
         rate,

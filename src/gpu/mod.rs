@@ -6,6 +6,8 @@ mod device;
 mod execute;
 #[cfg(test)]
 mod fixed_tests;
+#[cfg(test)]
+mod norm_tests;
 mod pipeline;
 mod profile;
 mod readback;

@@ -8,7 +8,8 @@
 //! - [`Series`]: time series to learn from, `.csv` or `.npz`, and [`Standardiser`], which scales them;
 //! - [`Standardiser::read_npy`], [`Standardiser::data_units`], [`write_npy_wide`]: arrays in the units of such data;
 //! - [`read_at_most`]: the bytes of anything, of which there may be too many;
-//! - [`write_atomically`]: what every writer here goes through.
+//! - [`write_atomically`]: what every writer here goes through; [`remove_leftovers`] clears up behind those that were killed,
+//!   [`is_standard_output`] knows `/dev/stdout`.
 //!
 //! A file that is read is checked whole before anything is made of it: dtype, shape, length and that every number is
 //! finite (in a data set NaN says that nothing was observed). What is there twice or is not known is refused. A file that
@@ -31,7 +32,7 @@ mod weights;
 pub use arrays::{
     check_finite, read_mask3, read_npy2, read_npy2_f64, read_npy3, read_npy3_f64, read_npy3_masked, write_npy,
 };
-pub use atomic::write_atomically;
+pub use atomic::{is_standard_output, remove_leftovers, write_atomically};
 pub use bounded::read_at_most;
 pub use csv_table::TableOptions;
 pub use reference::read_reference;

@@ -8,8 +8,9 @@ use std::path::Path;
 use ndarray::{ArrayView, Dimension};
 use safetensors::tensor::{Dtype, View};
 
+use super::weights::SCALING;
 use super::weights::names::{PREFIX, Slot, slots};
-use super::write_atomically;
+use super::{Standardiser, write_atomically};
 use crate::error::{Error, Result};
 use crate::model::Mlp;
 
@@ -73,10 +74,20 @@ impl Tensors {
         self
     }
 
-    /// Adds a text to the metadata of the file.
-    pub(super) fn note(mut self, key: &str, text: String) -> Self {
-        self.metadata.insert(key.to_owned(), text);
+    /// Adds an entry to the metadata of the file.
+    pub fn metadata(mut self, name: &str, text: String) -> Self {
+        self.metadata.insert(name.to_owned(), text);
         self
+    }
+
+    /// Adds the scaling of the data that weights were trained on to the metadata of the file.
+    ///
+    /// # Errors
+    /// [`Error::Invalid`] if it is not finite.
+    pub fn scaling(self, scaling: &Standardiser) -> Result<Self> {
+        let text = serde_json::to_string(scaling)
+            .map_err(|e| Error::invalid("scaling", e.to_string(), "use finite means and deviations"))?;
+        Ok(self.metadata(SCALING, text))
     }
 
     /// Writes the file.

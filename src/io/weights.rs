@@ -19,7 +19,7 @@ use crate::model::{Mlp, Parameters};
 const FORMAT: &str = "safetensors";
 const REMEDY: &str = "save the state dict of an nn.Sequential of Linear layers and activations under the name net";
 /// The key of the metadata under which the scaling is found, as JSON.
-const SCALING: &str = "costate.scaling";
+pub(super) const SCALING: &str = "costate.scaling";
 
 /// A file of weights as it was read.
 #[derive(Clone, Debug, PartialEq)]
@@ -120,9 +120,7 @@ pub fn write_parameters(path: impl AsRef<Path>, parameters: &Parameters) -> Resu
 /// # Errors
 /// As [`write_parameters`].
 pub fn write_weights(path: impl AsRef<Path>, parameters: &Parameters, scaling: &Standardiser) -> Result<()> {
-    let text = serde_json::to_string(scaling)
-        .map_err(|e| Error::invalid("scaling", e.to_string(), "use finite means and deviations"))?;
-    Tensors::new().theta(parameters.field(), parameters.as_slice())?.note(SCALING, text).write(path)
+    Tensors::new().theta(parameters.field(), parameters.as_slice())?.scaling(scaling)?.write(path)
 }
 
 /// Writes a gradient: tensors named as the weights, `x0` `[batch, dim]`, and `loss` `[1]` when it is given.

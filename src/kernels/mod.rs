@@ -18,7 +18,7 @@ mod tests;
 mod tile;
 mod tile_sums;
 
-use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Sources, StepKernel, Words};
+use crate::plan::{Kernel, LossKernel, LossKind, PairKernel, Rule, Sources, StepKernel, Words};
 use crate::solver::Adjoint;
 use step::{Part, StepText};
 
@@ -71,7 +71,10 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::LossFinish => (vec![shader!("summary").into(), shader!("loss_finish").into()], vec![ReadWrite]),
         Kernel::CostAdjoint => folded(&[shader!("summary"), shader!("cost_adjoint")], &[Read, ReadWrite]),
         Kernel::CostParameters => folded(&[shader!("summary"), shader!("cost_parameters")], &[Read, Read, ReadWrite]),
-        Kernel::NormPartials => folded(&[shader!("norm_partials")], &[Read, ReadWrite]),
+        Kernel::NormPartials => {
+            folded(&[shader!("common"), shader!("norm"), shader!("norm_partials")], &[Read, ReadWrite])
+        }
+        Kernel::NormSums => folded(&[shader!("common"), shader!("norm"), shader!("norm_sums")], &[Read, ReadWrite]),
         Kernel::Certificate => {
             let files = [shader!("common"), shader!("certificate_call"), shader!("certificate")];
             folded(&files, &[Read, Read, Read, Read, ReadWrite])
@@ -84,14 +87,8 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
             let files = [shader!("common"), shader!("missing_noted"), shader!("gather")];
             folded(&files, &[Read, ReadWrite, ReadWrite, ReadWrite])
         }
-        Kernel::Adam => folded(
-            &[shader!("common"), shader!("summary"), shader!("optimizer"), shader!("adam")],
-            &[ReadWrite, Read, Read, ReadWrite, ReadWrite],
-        ),
-        Kernel::Sgd => {
-            let files = [shader!("common"), shader!("summary"), shader!("optimizer"), shader!("sgd")];
-            folded(&files, &[ReadWrite, Read, Read, ReadWrite])
-        }
+        Kernel::Foresee(rule) => optimizer(*rule, shader!("foresee"), ReadWrite),
+        Kernel::Update(rule) => optimizer(*rule, shader!("update"), Read),
     };
     debug_assert!(
         bindings.iter().filter(|b| **b != Uniform).count() <= 8,
@@ -105,6 +102,19 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
 fn folded(files: &[&str], bindings: &[Access]) -> (Vec<String>, Vec<Access>) {
     let files = [shader!("fold")].iter().chain(files).map(|f| (*f).to_owned()).collect();
     (files, bindings.to_vec())
+}
+
+/// A kernel over parameters, with what it does to the summary.
+fn optimizer(rule: Rule, file: &str, summary: Access) -> (Vec<String>, Vec<Access>) {
+    use Access::{Read, ReadWrite};
+    let (text, moments) = match rule {
+        Rule::Adam => (shader!("adam"), 2),
+        Rule::Sgd => (shader!("sgd"), 1),
+    };
+    let mut bindings = vec![ReadWrite, Read, summary];
+    bindings.extend([ReadWrite; 2].iter().take(moments));
+    let shared = [shader!("common"), shader!("summary"), shader!("norm"), shader!("optimizer")];
+    folded(&[&shared[..], &[text, file]].concat(), &bindings)
 }
 
 fn certificate_fixed(words: Words) -> (Vec<String>, Vec<Access>) {
@@ -123,7 +133,9 @@ fn pair_finish(words: Words) -> (Vec<String>, Vec<Access>) {
     }
     files.extend(conversions(words));
     files.extend([shader!("points"), shader!("points_fit")]);
-    folded(&files, &[Access::ReadWrite; 4])
+    let mut bindings = [Access::ReadWrite; 5];
+    bindings[4] = Access::Read;
+    folded(&files, &bindings)
 }
 
 /// A kernel over observations: its loss and weights, with the bindings of those as the last ones.

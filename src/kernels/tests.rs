@@ -21,8 +21,9 @@ use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
     CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Elsewhere, Family, FieldLayout, FinishCall,
-    GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText,
-    ShareCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
+    GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, NormCall, OptimizerCall, OuterCall, PairKernel, ReduceCall,
+    ReferenceText, Rule, ShareCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch,
+    Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
@@ -49,7 +50,8 @@ fn call_bytes(kernel: &Kernel) -> usize {
         Kernel::CostAdjoint => size_of::<CostCall>(),
         Kernel::CostParameters => size_of::<WeightCall>(),
         Kernel::Certificate | Kernel::CertificateFixed(_) => size_of::<CertificateCall>(),
-        Kernel::Adam | Kernel::Sgd => size_of::<OptimizerCall>(),
+        Kernel::NormSums => size_of::<NormCall>(),
+        Kernel::Foresee(_) | Kernel::Update(_) => size_of::<OptimizerCall>(),
         Kernel::Gather { .. } => size_of::<GatherCall>(),
     }
 }

@@ -111,6 +111,15 @@ pub(crate) struct ReduceCall {
     pub target: u32,
 }
 
+/// Numbers of `norm_sums`: `[rows, 2]` to `[ceil(rows / run), 2]`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct NormCall {
+    pub rows: u32,
+    /// Offset of the result in values.
+    pub target: u32,
+}
+
 /// Numbers of `loss_limits`, `loss_partials`, `loss_cotangents` and `loss_parameters`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
@@ -183,7 +192,7 @@ pub(crate) struct DriftCall {
     pub fixed: u32,
 }
 
-/// Numbers of `adam` and `sgd`.
+/// Numbers of `foresee` and `update`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]
 pub(crate) struct OptimizerCall {
@@ -192,8 +201,12 @@ pub(crate) struct OptimizerCall {
     pub rate: f32,
     /// Adam β₁ or SGD momentum.
     pub decay: f32,
-    /// Adam β₂.
+    /// Adam 1 − β₁.
+    pub share: f32,
+    /// Adam √β₂.
     pub second_decay: f32,
+    /// Adam √(1 − β₂).
+    pub second_share: f32,
     /// Adam: 1 / √(1 − β₂ᵗ).
     pub correction: f32,
     pub epsilon: f32,
@@ -220,6 +233,8 @@ pub(crate) struct GatherCall {
     pub times: u32,
     /// Points per sample, the initial state included.
     pub window: u32,
-    /// 1 to take series b for trajectory b instead of drawing.
-    pub in_order: u32,
+    /// Windows that each series is cut into, to be taken in order; 0 to draw them.
+    pub ordered: u32,
+    /// The first of those.
+    pub first: u32,
 }

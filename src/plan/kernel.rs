@@ -203,6 +203,13 @@ pub(crate) enum Sources {
     Walked,
 }
 
+/// The rule of an update, by the name of its file in `shaders/`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Rule {
+    Adam,
+    Sgd,
+}
+
 /// A compute kernel, by the name of its file in `shaders/`.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) enum Kernel {
@@ -233,10 +240,12 @@ pub(crate) enum Kernel {
     CostAdjoint,
     CostParameters,
     NormPartials,
+    NormSums,
     Certificate,
     DriftPartials,
-    Adam,
-    Sgd,
+    /// Whether an update would leave the finite numbers.
+    Foresee(Rule),
+    Update(Rule),
     Gather {
         /// True if the data set has missing values.
         missing: bool,
@@ -271,10 +280,11 @@ impl Kernel {
             Self::CostAdjoint => "cost_adjoint",
             Self::CostParameters => "cost_parameters",
             Self::NormPartials => "norm_partials",
+            Self::NormSums => "norm_sums",
             Self::Certificate => "certificate",
             Self::DriftPartials => "drift_partials",
-            Self::Adam => "adam",
-            Self::Sgd => "sgd",
+            Self::Foresee(_) => "foresee",
+            Self::Update(_) => "update",
             Self::Gather { .. } => "gather",
         }
     }

@@ -5,7 +5,7 @@ use super::call::{CostCall, CountCall, Elsewhere, LossCall, WeightCall};
 use super::fold::fold;
 use super::kernel::{Kernel, LossKernel, LossKind};
 use super::program::{Binding, Program};
-use super::reduce::{PARTIAL_RUN, reduce};
+use super::reduce::{PARTIAL_RUN, reduce, reduce_norms};
 use super::solve::{LOSS_COLUMNS, Plan, summary};
 use super::word;
 use crate::error::Result;
@@ -26,12 +26,23 @@ impl Plan {
     /// Loss and running cost, and cotangents in the place of the states at the save times.
     /// Means are over what takes part here and `elsewhere`.
     pub(crate) fn loss(&self, elsewhere: Elsewhere) -> Result<Program> {
+        let mut program = self.loss_sums(self.shape.batch, elsewhere)?;
+        self.loss_parameters(&mut program)?;
+        if self.spec.wrt.reverses() || self.spec.wrt.targets {
+            self.loss_cotangents(&mut program)?;
+        }
+        Ok(program)
+    }
+
+    /// Loss and running cost of the first `batch` trajectories, into the summary.
+    pub(super) fn loss_sums(&self, batch: u32, elsewhere: Elsewhere) -> Result<Program> {
         let mut program = Program::default();
-        self.loss_limits(&mut program)?;
+        self.loss_limits(&mut program, batch)?;
         let mut first_row = 0;
         for window in self.windows() {
             let (count, rows) = self.window_rows(&window, 1);
-            let call = LossCall { first_row, rows, counts: u32::from(window.slot == 0), ..self.loss_call(count)? };
+            let counts = u32::from(window.slot == 0);
+            let call = LossCall { first_row, rows, counts, batch, ..self.loss_call(count)? };
             let seen = [self.seen(), Slot::Targets].map(|slot| self.observations(slot, &window));
             let mut bindings = seen.to_vec();
             bindings.extend([Slot::Status, Slot::Measures, Slot::Sums].map(Binding::from));
@@ -48,22 +59,19 @@ impl Plan {
         let rows = u64::from(first_row);
         reduce(&mut program, &self.caps, Slot::Sums, rows, LOSS_COLUMNS, 0, Slot::Summary, summary::SUMS)?;
         program.dispatch(Kernel::LossFinish, vec![Slot::Summary.into()], [1, 1], &elsewhere, 1);
-        self.loss_parameters(&mut program)?;
-        if self.spec.wrt.reverses() || self.spec.wrt.targets {
-            self.loss_cotangents(&mut program)?;
-        }
         Ok(program)
     }
 
     /// Takes trajectories out whose terms the sums could not hold.
-    fn loss_limits(&self, program: &mut Program) -> Result<()> {
+    fn loss_limits(&self, program: &mut Program, batch: u32) -> Result<()> {
         for window in self.windows() {
             let (count, _) = self.window_rows(&window, 1);
             let mut bindings = [self.seen(), Slot::Targets].map(|slot| self.observations(slot, &window)).to_vec();
             bindings.push(Slot::Status.into());
             let kernel = Kernel::LossLimits(self.loss_kernel());
             let groups = fold(count, 64, &self.caps)?;
-            program.dispatch(kernel, self.weighed(bindings, &window), groups, &self.loss_call(count)?, count);
+            let call = LossCall { batch, ..self.loss_call(count)? };
+            program.dispatch(kernel, self.weighed(bindings, &window), groups, &call, count);
         }
         Ok(())
     }
@@ -129,14 +137,14 @@ impl Plan {
         Ok(program)
     }
 
-    /// Squared norm of `count` values of a buffer.
-    pub(super) fn squares(&self, slot: Slot, count: u32, into: u32) -> Result<Program> {
+    /// The norm of `count` values of a buffer, as exponent and sum at `into` in the summary.
+    pub(crate) fn norm(&self, slot: Slot, count: u32, into: u32) -> Result<Program> {
         let mut program = Program::default();
         let rows = u64::from(count).div_ceil(PARTIAL_RUN);
         let bindings = [slot, Slot::Sums].map(Binding::from).to_vec();
         let groups = fold(rows, 64, &self.caps)?;
         program.dispatch(Kernel::NormPartials, bindings, groups, &CountCall { count }, count.into());
-        reduce(&mut program, &self.caps, Slot::Sums, rows, 1, 0, Slot::Summary, into)?;
+        reduce_norms(&mut program, &self.caps, rows, into)?;
         Ok(program)
     }
 

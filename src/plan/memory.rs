@@ -65,7 +65,7 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
     let loss = sums_sizes(loss_rows, LOSS_COLUMNS);
     let partials = (loss_rows * LOSS_COLUMNS).max(scale_rows * loss_parameters);
     let drift = u64::from(shape.batch).div_ceil(PARTIAL_RUN) * DRIFT_COLUMNS;
-    let norm = parameters.div_ceil(PARTIAL_RUN);
+    let norm = 2 * (parameters + loss_parameters).div_ceil(PARTIAL_RUN);
     memory.add(Slot::Sums, partials.max(gradient[0]).max(drift).max(norm));
     memory.add(Slot::SumsOfSums, gradient[1].max(loss[0]).max(scales[0]).max(drift).max(norm));
     memory

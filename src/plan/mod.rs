@@ -51,6 +51,7 @@ pub(crate) use outer::{OUTER_LANES, Outer, rectangles};
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;
 pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
+pub(crate) use reduce::norm;
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};

@@ -87,7 +87,7 @@ impl Plan {
         };
         let mut bindings = [Slot::Measures, Slot::Status].map(Binding::from).to_vec();
         if words != Words::Float {
-            bindings.extend([Slot::State, Slot::AskedPoints].map(Binding::from));
+            bindings.extend([Slot::State, Slot::AskedPoints, Slot::Initial].map(Binding::from));
         }
         let groups = fold(self.shape.batch.into(), 64, &self.caps)?;
         program.dispatch(Kernel::PairFinish(words), bindings, groups, &call, self.shape.state_values());

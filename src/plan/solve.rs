@@ -47,12 +47,14 @@ pub(crate) mod summary {
     pub(crate) const DIFFERING: usize = 12;
     /// Largest distance of the copies of a pair.
     pub(crate) const SPREAD: usize = 13;
-    /// Squared norm of the gradient.
+    /// Norm of the gradient: its exponent, then its sum; see [`norm`](crate::plan::norm).
     pub(crate) const NORM: u32 = 14;
-    /// Squared norm of θ.
-    pub(crate) const THETA: u32 = 15;
+    /// The same of θ.
+    pub(crate) const THETA: u32 = 16;
+    /// Not 0 if an update would leave the finite numbers.
+    pub(crate) const OVERFLOWING: usize = 18;
     /// Number of values.
-    pub(crate) const LEN: usize = 16;
+    pub(crate) const LEN: usize = 19;
 }
 
 /// What the forward pass does at a save time.

@@ -5,7 +5,7 @@ use super::buffers::{MemoryPlan, Slot};
 use super::call::{Elsewhere, GatherCall, OptimizerCall};
 use super::caps::Caps;
 use super::fold::fold;
-use super::kernel::Kernel;
+use super::kernel::{Kernel, Rule};
 use super::limits::{Unit, limit};
 use super::memory::check_memory;
 use super::program::{Binding, Program};
@@ -27,6 +27,18 @@ pub(crate) struct DataShape {
     pub window: usize,
 }
 
+impl DataShape {
+    /// Windows that follow each other in a series, the last of them to its end: they see every point after the first.
+    pub(crate) fn cuts(&self) -> u64 {
+        (self.times as u64 - 1).div_ceil(self.window as u64 - 1)
+    }
+
+    /// Those of all series.
+    pub(crate) fn windows(&self) -> u64 {
+        self.series as u64 * self.cuts()
+    }
+}
+
 /// Numbers of one iteration that the host computes.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Iteration {
@@ -40,7 +52,7 @@ pub(crate) struct TrainPlan {
     pub pass: Plan,
     pub data: DataShape,
     seed: u32,
-    optimizer: Kernel,
+    rule: Rule,
     caps: Caps,
     /// What does not change between iterations.
     body: Program,
@@ -48,20 +60,13 @@ pub(crate) struct TrainPlan {
 
 impl TrainPlan {
     /// Plans a run; a memory budget may choose the adjoint.
-    pub(crate) fn new(
-        spec: Spec,
-        wish: Wish,
-        data: DataShape,
-        seed: u32,
-        optimizer: Kernel,
-        caps: &Caps,
-    ) -> Result<Self> {
+    pub(crate) fn new(spec: Spec, wish: Wish, data: DataShape, seed: u32, rule: Rule, caps: &Caps) -> Result<Self> {
         let parameters = (spec.field.parameter_count() + spec.loss.parameter_count(spec.field.dim())) as u64;
         let values = data.series as u64 * data.times as u64 * spec.field.dim() as u64;
         let mut beside = MemoryPlan::default();
         beside.add(Slot::Data, values);
         beside.add(Slot::Moment, parameters);
-        if optimizer == Kernel::Adam {
+        if rule == Rule::Adam {
             beside.add(Slot::SecondMoment, parameters);
         }
         beside.add(Slot::History, HISTORY * summary::LEN as u64);
@@ -87,7 +92,7 @@ impl TrainPlan {
         )?;
         pass.memory.extend(&beside);
         check_memory(&pass.memory, caps)?;
-        let mut plan = Self { pass, data, seed, optimizer, caps: caps.clone(), body: Program::default() };
+        let mut plan = Self { pass, data, seed, rule, caps: caps.clone(), body: Program::default() };
         plan.plan_body()?;
         Ok(plan)
     }
@@ -103,9 +108,9 @@ impl TrainPlan {
         body.extend(pass.certificate()?);
         body.extend(pass.cost_parameters()?);
         // For clipping, and to see whether it is finite.
-        body.extend(pass.squares(Slot::Gradient, self.learnt(), summary::NORM)?);
+        body.extend(pass.norm(Slot::Gradient, self.learnt(), summary::NORM)?);
         if pass.spec.cost.as_ref().is_some_and(|c| c.parameters_weight() > 0.0) {
-            body.extend(pass.squares(Slot::Theta, pass.shape.parameters, summary::THETA)?);
+            body.extend(pass.norm(Slot::Theta, pass.shape.parameters, summary::THETA)?);
         }
         self.body = body;
         Ok(())
@@ -127,11 +132,13 @@ impl TrainPlan {
         let mut program = Program::default();
         let parameters = u64::from(self.learnt());
         let mut bindings = [Slot::Theta, Slot::Gradient, Slot::Summary, Slot::Moment].map(Binding::from).to_vec();
-        if self.optimizer == Kernel::Adam {
+        if self.rule == Rule::Adam {
             bindings.push(Slot::SecondMoment.into());
         }
         let groups = fold(parameters, 64, &self.caps)?;
-        program.dispatch(self.optimizer.clone(), bindings, groups, &iteration.update, 8 * parameters);
+        for kernel in [Kernel::Foresee(self.rule), Kernel::Update(self.rule)] {
+            program.dispatch(kernel, bindings.clone(), groups, &iteration.update, 8 * parameters);
+        }
         let bytes = summary::LEN as u64 * 4;
         let offset = iteration.number % HISTORY * bytes;
         program.copy((Slot::Summary, 0), (Slot::History, offset), bytes);
@@ -140,19 +147,35 @@ impl TrainPlan {
 
     /// Draws the minibatch: initial states and targets.
     pub(crate) fn gather(&self, iteration: u64) -> Result<Program> {
+        // A counter that wraps after 2^32 iterations.
+        let iteration = word(iteration & u64::from(u32::MAX), "iterations")?;
+        self.take(GatherCall { iteration, ordered: u32::from(self.in_order()), ..GatherCall::default() })
+    }
+
+    /// The loss of windows of the data, into the summary: so many from the first on, at most as many as a batch has.
+    pub(crate) fn evaluation(&self, first: u64, count: u64) -> Result<Program> {
+        let ordered = word(self.data.cuts(), "windows of a series")?;
+        let first = word(first, "windows")?;
+        let mut program = self.take(GatherCall { ordered, first, ..GatherCall::default() })?;
+        program.extend(self.pass.pack()?);
+        program.extend(self.pass.start(false));
+        program.extend(self.pass.forward(Observe::Save)?);
+        program.extend(self.pass.loss_sums(word(count, "windows of a batch")?, Elsewhere::default())?);
+        Ok(program)
+    }
+
+    fn take(&self, call: GatherCall) -> Result<Program> {
         let DataShape { series, times, window } = self.data;
         let shape = &self.pass.shape;
         let call = GatherCall {
             seed: self.seed,
-            // A counter that wraps after 2^32 iterations.
-            iteration: word(iteration & u64::from(u32::MAX), "iterations")?,
             batch: shape.batch,
             stride: shape.stride,
             dim: word(shape.dim, "components")?,
             series: word(series as u64, "series")?,
             times: word(times as u64, "points")?,
             window: word(window as u64, "points")?,
-            in_order: u32::from(self.in_order()),
+            ..call
         };
         let mut bindings = [Slot::Data, Slot::Initial, Slot::Targets].map(Binding::from).to_vec();
         let missing = self.pass.spec.weighted;

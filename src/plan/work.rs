@@ -4,10 +4,10 @@ use bytemuck::Pod;
 
 use super::arrangement::Family;
 use super::call::{
-    CertificateCall, CountCall, DriftCall, GatherCall, KEEP, LossCall, NO_SLOT, OptimizerCall, OuterCall, PAY,
-    ReduceCall, SAVE, StepCall, WeightCall,
+    CertificateCall, CountCall, DriftCall, GatherCall, KEEP, LossCall, NO_SLOT, NormCall, OptimizerCall, OuterCall,
+    PAY, ReduceCall, SAVE, StepCall, WeightCall,
 };
-use super::kernel::{Kernel, LossKernel, PairKernel, Sources, StepKernel, Words};
+use super::kernel::{Kernel, LossKernel, PairKernel, Rule, Sources, StepKernel, Words};
 use super::program::{Command, Dispatch, Program};
 use super::reduce::RUN;
 use super::solve::Plan;
@@ -81,7 +81,8 @@ impl Plan {
             Kernel::LossFinish => Work::default(),
             Kernel::CostAdjoint => moved(self.shape.stride.into()),
             Kernel::CostParameters => moved(3 * u64::from(call::<WeightCall>(dispatch).count)),
-            Kernel::NormPartials => moved(count(dispatch)),
+            Kernel::NormPartials => moved(2 * count(dispatch)),
+            Kernel::NormSums => moved(4 * u64::from(call::<NormCall>(dispatch).rows)),
             Kernel::Certificate | Kernel::CertificateFixed(_) => {
                 let CertificateCall { dim, batch, copies, .. } = call(dispatch);
                 // State, what it is compared with, status, distance.
@@ -90,8 +91,10 @@ impl Plan {
             Kernel::DriftPartials => moved(2 * u64::from(call::<DriftCall>(dispatch).count)),
             Kernel::PairFinish(_) => moved(3 * self.shape.dim * u64::from(self.shape.batch)),
             Kernel::SharePoints => moved(2 * self.shape.state_values()),
-            Kernel::Adam => moved(7 * u64::from(call::<OptimizerCall>(dispatch).count)),
-            Kernel::Sgd => moved(5 * u64::from(call::<OptimizerCall>(dispatch).count)),
+            Kernel::Foresee(Rule::Adam) => moved(4 * u64::from(call::<OptimizerCall>(dispatch).count)),
+            Kernel::Foresee(Rule::Sgd) => moved(3 * u64::from(call::<OptimizerCall>(dispatch).count)),
+            Kernel::Update(Rule::Adam) => moved(7 * u64::from(call::<OptimizerCall>(dispatch).count)),
+            Kernel::Update(Rule::Sgd) => moved(5 * u64::from(call::<OptimizerCall>(dispatch).count)),
             Kernel::Gather { .. } => {
                 let GatherCall { batch, window, dim, .. } = call(dispatch);
                 moved(2 * u64::from(batch) * u64::from(window) * u64::from(dim))

@@ -43,7 +43,8 @@ pub enum TrajectoryStatus {
     /// The two copies of a pair have parted: at the end of some step they were further from each other than half of the
     /// largest magnitude that a component has met, so that neither is a solution.
     Parted,
-    /// The resolution of fixed point, with the binary point that was given, is not small against a component.
+    /// The resolution of fixed point is not small against a component: against what it has met, with the binary point that was
+    /// given, or against its first value, with one that holds the largest.
     TooCoarse,
     /// The reconstructed state or the adjoint was NaN or infinite in this step of the reverse pass.
     ReverseNonFinite {
@@ -96,7 +97,7 @@ impl fmt::Display for TrajectoryStatus {
                 "the two copies of its state have parted, so that neither is a solution: use smaller steps, more log words, or a Runge–Kutta method",
             ),
             Self::TooCoarse => f.write_str(
-                "the fraction bits that were given leave a component less than a millionth of its size: leave them out",
+                "fixed point of one word does not hold a component of its state to a millionth, from its first value to its largest: use two words, or the stored adjoint",
             ),
             Self::ReverseNonFinite { step, time } => write!(
                 f,

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Loss, RunningCost};
-use crate::plan::{Kernel, KernelOptions, OptimizerCall};
+use crate::plan::{KernelOptions, OptimizerCall, Rule};
 use crate::problem::check_loss;
 use crate::solver::{Adjoint, AdjointOptions, Method};
 
@@ -135,11 +135,12 @@ impl TrainOptions {
             let remedy = "leave it out, or use the loss gaussian_nll";
             return Err(Error::invalid("learning of the log scales", format!("with the loss {}", self.loss), remedy));
         }
+        // The device has f32, and takes what is below the smallest normal number as zero.
         let positive = |name: &str, value: f64| {
-            if value.is_finite() && value > 0.0 {
+            if (f64::from(f32::MIN_POSITIVE)..=f64::from(f32::MAX)).contains(&value) {
                 Ok(())
             } else {
-                Err(Error::invalid(name, value.to_string(), "use a finite number > 0"))
+                Err(Error::invalid(name, format!("{value:e}"), "use a number from 1.2e-38 to 3.4e38, as f32 has them"))
             }
         };
         let fraction = |name: &str, value: f64| {
@@ -158,6 +159,7 @@ impl TrainOptions {
                 fraction("beta1", beta1)?;
                 fraction("beta2", beta2)?;
                 positive("epsilon", epsilon)?;
+                positive("learning rate over 1 - beta1", self.learning_rate / (1.0 - beta1))?;
             }
             Optimizer::Sgd { momentum } => fraction("momentum", momentum)?,
         }
@@ -201,11 +203,11 @@ impl TrainOptions {
         }
     }
 
-    /// The kernel of the update rule.
-    pub(super) fn kernel(&self) -> Kernel {
+    /// The update rule of the kernels.
+    pub(super) fn rule(&self) -> Rule {
         match self.optimizer {
-            Optimizer::Adam { .. } => Kernel::Adam,
-            Optimizer::Sgd { .. } => Kernel::Sgd,
+            Optimizer::Adam { .. } => Rule::Adam,
+            Optimizer::Sgd { .. } => Rule::Sgd,
         }
     }
 
@@ -228,7 +230,9 @@ impl TrainOptions {
                 OptimizerCall {
                     rate: (rate / (1.0 - beta1.powi(power))) as f32,
                     decay: beta1 as f32,
-                    second_decay: beta2 as f32,
+                    share: (1.0 - beta1) as f32,
+                    second_decay: beta2.sqrt() as f32,
+                    second_share: (1.0 - beta2).sqrt() as f32,
                     correction: (1.0 / (1.0 - beta2.powi(power)).sqrt()) as f32,
                     epsilon: epsilon as f32,
                     ..common

@@ -1,10 +1,13 @@
 //! The training loop: the host only schedules, everything stays on the device.
 
+mod evaluate;
+
 use std::collections::VecDeque;
 use std::sync::Arc;
 
 use super::data::DataSet;
 use super::options::{Steps, TrainOptions};
+use super::record::{Record, Skips};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
 use crate::model::{Parameters, Wrt};
@@ -18,31 +21,6 @@ use crate::solver::{Adjoint, AdjointOptions, TimeGrid, WIDER, asked, given_point
 const RECORDED: u64 = 32;
 /// Iterations after which the summaries start their way to the host.
 const REPORTED: u64 = HISTORY / 4;
-
-/// What one iteration measured, before its update.
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub struct Record {
-    /// Number of the iteration, from 0.
-    pub iteration: u64,
-    /// Loss of the observations of the minibatch, by default the mean squared error; NaN if no trajectory took part.
-    pub loss: f32,
-    /// Mean running cost; 0 if there is none.
-    pub cost: f32,
-    /// Trajectories that took part; the others met a non-finite value.
-    pub trajectories: u32,
-    /// Trajectories among those that met a non-finite value on the way back. They had already added to the gradient, so
-    /// the update was skipped: use the stored adjoint or smaller steps.
-    pub reverse_failed: u32,
-    /// Largest |x̂(t0) − x(t0)| of the trajectories that came back, relative to the largest magnitude that the component has
-    /// met; 0 if the adjoint does not reconstruct.
-    pub drift_max: f32,
-    /// Mean over the trajectories of that of their components.
-    pub drift_mean: f32,
-    /// Methods on a pair: largest relative distance of the two copies at the ends of steps; 0 for others.
-    pub copy_difference: f32,
-    /// L2 norm of dJ/dθ before clipping. An update with a norm that is not finite is skipped.
-    pub gradient_norm: f32,
-}
 
 /// Trains the parameters of a field on a data set.
 ///
@@ -83,6 +61,8 @@ pub struct Trainer {
     reported: u64,
     pending: VecDeque<Pending>,
     arrived: Vec<Record>,
+    /// Of all records that have arrived.
+    skips: Skips,
     /// Fixed point: bits below the binary point of every component at the start.
     points: Vec<i32>,
     /// First iteration whose walk back has its own kernel, if the fused one was given up.
@@ -141,7 +121,7 @@ impl Trainer {
         let shape = DataShape { series, times, window };
         let wish = Wish { adjoint: options.adjoint, beside: 0, fused: may_fuse(gpu, &spec) };
         #[expect(clippy::cast_possible_truncation, reason = "masked to 32 bits above")]
-        let mut plan = TrainPlan::new(spec, wish, shape, seed as u32, options.kernel(), gpu.caps())?;
+        let mut plan = TrainPlan::new(spec, wish, shape, seed as u32, options.rule(), gpu.caps())?;
         fuse_if_exact(gpu, &mut plan.pass)?;
         plan.replan(|_| ())?;
         let arena = Arena::for_plan(gpu, &plan.pass)?;
@@ -167,6 +147,7 @@ impl Trainer {
             reported: 0,
             pending: VecDeque::new(),
             arrived: Vec::new(),
+            skips: Skips::default(),
             points,
             unfused: 0,
             parameters_cost,
@@ -225,13 +206,27 @@ impl Trainer {
         Ok(std::mem::take(&mut self.arrived))
     }
 
+    /// The updates that were skipped, as far as records have arrived.
+    #[must_use]
+    pub fn skips(&self) -> Skips {
+        self.skips
+    }
+
     /// The parameters after everything submitted so far; waits for it.
     ///
     /// # Errors
-    /// Device errors; [`Error::NonFiniteData`] if training drove a parameter out of the finite numbers.
+    /// Device errors; [`Error::NonFinite`] if training drove a parameter out of the finite numbers.
     pub fn parameters(&self) -> Result<Parameters> {
         let values = read(&self.arena, Slot::Theta, u64::from(self.plan.pass.shape.parameters))?;
+        self.all_finite("parameter vector", &values)?;
         Parameters::from_flat(&self.plan.pass.spec.field, values)
+    }
+
+    /// What was finite at the start and is no longer: a failed run, no bad input.
+    fn all_finite(&self, what: &str, values: &[f32]) -> Result<()> {
+        let Some((index, value)) = values.iter().enumerate().find(|(_, v)| !v.is_finite()) else { return Ok(()) };
+        let detail = format!("it holds {value} at index [{index}] after {} iterations", self.iteration);
+        Err(Error::NonFinite { what: what.into(), detail })
     }
 
     /// `ln σ` of every component after everything submitted so far, for [`Loss::GaussianNll`](crate::Loss); waits for it.
@@ -242,7 +237,7 @@ impl Trainer {
         let shape = &self.plan.pass.shape;
         let mut values: Vec<f32> = read(&self.arena, Slot::Theta, u64::from(shape.parameters + shape.loss_parameters))?;
         let scales = values.split_off(shape.parameters as usize);
-        check_finite("log scale", &ndarray::aview1(&scales))?;
+        self.all_finite("log scale", &scales)?;
         Ok(scales)
     }
 
@@ -325,23 +320,11 @@ impl Trainer {
     }
 
     fn decode(&mut self, first: u64, values: &[f32]) -> Result<()> {
-        for (iteration, record) in (first..).zip(values.chunks(summary::LEN)) {
-            let survivors = record[summary::SURVIVORS];
-            #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "counts below 2^32")]
-            let [trajectories, survived] = [record[summary::TRAJECTORIES] as u32, survivors as u32];
-            self.arrived.push(Record {
-                iteration,
-                // Without a trajectory there is no mean.
-                loss: if trajectories == 0 { f32::NAN } else { record[summary::LOSS] },
-                cost: record[summary::COST] + self.parameters_cost * record[summary::THETA as usize],
-                trajectories,
-                reverse_failed: trajectories.saturating_sub(survived),
-                drift_max: record[summary::DRIFT as usize],
-                drift_mean: record[summary::DRIFT as usize + 1] / survivors.max(1.0),
-                copy_difference: record[summary::SPREAD],
-                gradient_norm: record[summary::NORM as usize].sqrt(),
-            });
-            let words = record[summary::DIFFERING];
+        for (iteration, values) in (first..).zip(values.chunks(summary::LEN)) {
+            let record = Record::new(iteration, values, self.parameters_cost);
+            self.arrived.push(record);
+            self.skips.add(&record);
+            let words = values[summary::DIFFERING];
             if words > 0.0 && self.plan.pass.is_fused() {
                 self.unfuse()?;
             } else if words > 0.0 && iteration >= self.unfused {

@@ -11,9 +11,11 @@
 mod bench;
 mod data;
 mod objectives;
+mod outputs;
 mod reports;
 mod runs;
 mod train;
+mod training_ends;
 mod tuning;
 mod units;
 mod usage;

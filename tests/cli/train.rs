@@ -33,7 +33,8 @@ fn a_training_leaves_weights_a_report_and_plots() {
     let ran = folder.run("train train.toml --json").succeeded();
     let report = ran.json();
     assert_keys(&report, &["adapter", "driver", "method", "adjoint", "config", "scaling", "seconds", "device_bytes"]);
-    assert_keys(&report, &["trajectory_steps_per_second", "evaluation_loss"]);
+    assert_keys(&report, &["trajectory_steps_per_second", "evaluation_loss", "status", "error", "skipped"]);
+    assert_keys(&report, &["evaluations", "last", "best"]);
     assert_keys(&report["reconstruction"], &["max_abs", "mean_abs", "bit_exact"]);
     assert_eq!(report["iterations"], 60);
     // 11 points make 8 windows of 4, with 3 intervals of 2 steps.
@@ -47,11 +48,12 @@ fn a_training_leaves_weights_a_report_and_plots() {
     assert_eq!(lines, 3, "a line every 20 iterations: {:?}", ran.stderr);
 
     let out = folder.path("out");
-    let entries: Vec<String> = ["loss.svg", "losses.csv", "report.json", "series.svg", "trajectory.svg"]
-        .into_iter()
-        .chain(["weights.safetensors"])
-        .map(str::to_owned)
-        .collect();
+    let entries: Vec<String> =
+        ["best.safetensors", "loss.svg", "losses.csv", "report.json", "series.svg", "trajectory.svg"]
+            .into_iter()
+            .chain(["weights.safetensors"])
+            .map(str::to_owned)
+            .collect();
     let mut found: Vec<String> =
         std::fs::read_dir(&out).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap()).collect();
     found.sort_unstable();
@@ -65,7 +67,8 @@ fn a_training_leaves_weights_a_report_and_plots() {
 
     folder.file(
         "more.toml",
-        &format!("{}plot = false\n", TRAIN.replace("[train]", "[train]\nweights = \"out/weights.safetensors\"")),
+        &format!("{}plot = false\n", TRAIN.replace("[train]", "[train]\nweights = \"out/weights.safetensors\""))
+            .replace("\"out\"", "\"more\""),
     );
     let more = folder.run("train more.toml --json").succeeded().json();
     let start = more["losses"][0][1].as_f64().unwrap();
@@ -87,6 +90,9 @@ fn mistakes_are_found_before_the_training() {
         ("folder = \"out\"", "folder = \"run.toml\"", ["run.toml", "cannot be written to"]),
         ("[train]", "[train]\nweights = \"none\"", ["cannot read", "none"]),
         ("iterations = 60", "iterations = 0", ["train.iterations", "at least 1"]),
+        ("learning_rate = 0.02", "learning_rate = 1e39", ["train.learning_rate", "1e39"]),
+        ("[train]", "[train]\nclip_norm = 1e-40", ["train.clip_norm", "1e-40"]),
+        ("[train]", "[train]\ncheckpoint_every = 0", ["train.checkpoint_every", "at least 1"]),
     ] {
         folder.file("train.toml", &TRAIN.replace(from, to));
         let ran = folder.run("train train.toml --json").failed(2, &words);
@@ -181,7 +187,7 @@ fn a_training_learns_by_any_loss_and_cost() {
     let told = ran.stderr.iter().filter(|l| l.starts_with("iteration ") && l.contains("  cost ")).count();
     assert_eq!(told, 3, "progress shows the cost: {:?}", ran.stderr);
     let csv = std::fs::read_to_string(folder.path("out/losses.csv")).unwrap();
-    assert!(csv.lines().next().unwrap().ends_with(",cost"), "a column of costs: {csv}");
+    assert!(csv.lines().next().unwrap().contains(",cost,"), "a column of costs: {csv}");
     let plot = std::fs::read_to_string(folder.path("out/loss.svg")).unwrap();
     assert!(plot.contains("negative log-likelihood"), "the axis is named after the loss");
     let text = folder.run("train train.toml").succeeded().stdout;

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use costate::io::{Series, write_atomically, write_npy, write_parameters};
+use costate::io::{Series, remove_leftovers, write_atomically, write_npy, write_parameters};
 use costate::{Error, Init, Parameters};
 use ndarray::{Array3, array};
 
@@ -45,6 +45,60 @@ fn a_place_that_cannot_be_written_is_named() {
     let mut entries = folder.entries();
     entries.sort_unstable();
     assert_eq!(entries, ["file", "sub"], "nothing new");
+}
+
+/// Devices are tried through the binary (tests/cli/outputs.rs), where the tests may make copies of them.
+#[cfg(unix)]
+#[test]
+fn what_is_no_regular_file_is_written_to_and_stays() {
+    use std::os::unix::fs::{FileTypeExt, symlink};
+    let folder = Folder::new();
+    let target = folder.file("target", "old");
+    std::fs::create_dir(folder.path("sub")).unwrap();
+    symlink("../target", folder.path("sub/link")).unwrap();
+    symlink("sub/link", folder.path("link")).unwrap();
+    symlink("none", folder.path("dangling")).unwrap();
+    write_atomically(&folder.path("link"), |writer| writer.write_all(b"new")).unwrap();
+    assert_eq!(std::fs::read_to_string(&target).unwrap(), "new");
+    write_atomically(&folder.path("dangling"), |writer| writer.write_all(b"new")).unwrap();
+    assert_eq!(std::fs::read_to_string(folder.path("none")).unwrap(), "new");
+    for link in ["link", "sub/link", "dangling"] {
+        assert!(std::fs::symlink_metadata(folder.path(link)).unwrap().is_symlink(), "{link} is still a link");
+    }
+    let failing = write_atomically(&folder.path("link"), |_| Err(std::io::Error::other("no")));
+    assert!(failing.is_err() && std::fs::read_to_string(&target).unwrap() == "new", "the target is as it was");
+
+    let pipe = folder.path("pipe");
+    assert!(std::process::Command::new("mkfifo").arg(&pipe).status().unwrap().success(), "a named pipe is needed");
+    let reader = {
+        let pipe = pipe.clone();
+        std::thread::spawn(move || std::fs::read(pipe).unwrap())
+    };
+    write_atomically(&pipe, |writer| writer.write_all(b"through")).unwrap();
+    assert_eq!(reader.join().unwrap(), b"through");
+    assert!(std::fs::symlink_metadata(&pipe).unwrap().file_type().is_fifo(), "still a pipe");
+    assert_eq!(folder.entries().len(), 6, "no temporary file is left: {:?}", folder.entries());
+}
+
+#[test]
+fn what_killed_writes_have_left_is_removed() {
+    let folder = Folder::new();
+    folder.file(".costate-left.tmp", "half");
+    folder.file(".costate-other", "kept");
+    folder.file("costate-other.tmp", "kept");
+    std::fs::create_dir(folder.path(".costate-folder.tmp")).unwrap();
+    let mut removed = 0;
+    write_atomically(&folder.path("out"), |writer| {
+        writer.write_all(b"a write that goes on")?;
+        removed = remove_leftovers(&folder.path("")).unwrap();
+        Ok(())
+    })
+    .unwrap();
+    assert_eq!(removed, 1, "the file that is being written to stays");
+    assert_eq!(std::fs::read_to_string(folder.path("out")).unwrap(), "a write that goes on");
+    let mut entries = folder.entries();
+    entries.sort_unstable();
+    assert_eq!(entries, [".costate-folder.tmp", ".costate-other", "costate-other.tmp", "out"]);
 }
 
 #[cfg(unix)]

@@ -210,6 +210,8 @@ pub(crate) struct Train {
     /// Iterations between two lines of progress.
     #[serde(default = "report_every")]
     pub(crate) report_every: usize,
+    /// Iterations between two evaluations of the whole data set, by which the best weights are chosen.
+    pub(crate) checkpoint_every: Option<usize>,
     /// Weights to start from, instead of drawing them.
     pub(crate) weights: Option<PathBuf>,
 }
@@ -266,6 +268,11 @@ impl Config {
         config.resolve_paths(path);
         check::numbers(text).and_then(|()| config.check()).map_err(|e| config.keyed(e))?;
         Ok(config)
+    }
+
+    /// The file of the reference of the running cost, if there is one.
+    pub(crate) fn reference_file(&self) -> Option<&Path> {
+        self.cost.as_ref()?.reference.as_ref().map(|reference| reference.file.as_path())
     }
 
     fn resolve_paths(&mut self, path: &Path) {

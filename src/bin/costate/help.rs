@@ -19,8 +19,9 @@ Arrays are .npy files, weights .safetensors files with PyTorch's names, run desc
 
 /// After `costate --help`.
 pub(crate) const EXIT_CODES: &str = "\
-Exit codes: 0 done, 1 failed run or failed check, 2 bad usage or input; a failure is told in one sentence on standard \
-error. Nothing is left half-written: a file appears under its name complete or not at all.";
+Exit codes: 0 done, 1 failed run or failed check, 2 bad usage or input, 130 and 143 after SIGINT and SIGTERM; a failure is \
+told in one sentence on standard error. Nothing is left half-written: a file appears under its name complete or not at all. \
+Devices and pipes are written to as they are; an output that is an input is refused.";
 
 /// `costate solve --help`
 pub(crate) const SOLVE: &str = "\
@@ -86,9 +87,13 @@ Learn the weights from time series.
 
 Samples are windows of the series in [data]: the first point of a window is the initial state, the loss is that of [loss] at \
 the other points, by default the mean squared error, and [cost] adds a running cost. Progress goes to standard error. The \
-output folder receives weights.safetensors, \
-report.json, losses.csv, loss.svg, trajectory.svg and series.svg (learned against data, each series from its first point). The \
-scaling of the data is in the report and in the metadata of the weights.
+output folder receives weights.safetensors (the last), best.safetensors (those with the smallest loss over all the data, at \
+the start and at every checkpoint), report.json, losses.csv, loss.svg, trajectory.svg and series.svg (learned against \
+data, each series from its first point). The scaling of the data is in the report and in the metadata of the weights.
+
+An update is skipped as a whole if no trajectory is left, if one fails on the way back, or if the gradient or the parameters \
+would not be finite; skipped updates are counted by reason, and 100 of them in a row end the run (exit code 1). SIGINT \
+and SIGTERM end it once everything so far is written (exit codes 130 and 143); a second one ends it at once.
 
 Example: lv.toml holds
   [field]
@@ -228,6 +233,9 @@ Keys of a run description (paths are relative to its folder):
   seed                      of the weights and the order of samples (0)
   weights                   start from these weights instead
   report_every              iterations between two reports of progress (100)
+  checkpoint_every          iterations between two evaluations of the loss over
+                            all the data, by which best.safetensors is chosen
+                            (report_every, or more where that would be slow)
 
 [output]                    train only
   folder                    where results go (runs/ and the name of the

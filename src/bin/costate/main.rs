@@ -6,6 +6,7 @@ mod config;
 mod help;
 mod output;
 mod plots;
+mod signals;
 
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
     match done {
         Ok(Outcome::Done) => ExitCode::SUCCESS,
         Ok(Outcome::Failed(sentence)) => fail(&sentence, FAILED),
+        Ok(Outcome::Interrupted(signal, sentence)) => fail(&sentence, signal.exit_code()),
         Err(e) => {
             let e = match cli.command.description() {
                 Some(path) => config::named(path, e),

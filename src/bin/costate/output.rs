@@ -1,7 +1,11 @@
-//! Standard output, standard error and the checks that keep a run from failing at its very end.
+//! Standard output, standard error and what is written to files. Their checks are in `places`.
+
+mod lock;
+mod places;
 
 use std::io::{self, ErrorKind, Write};
-use std::path::{Path, PathBuf};
+use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
@@ -9,11 +13,21 @@ use costate::{Error, MemoryPlan, Result, Slot};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
-/// Prints lines for people on standard output.
+pub(crate) use lock::FolderLock;
+pub(crate) use places::{Inputs, check_files, make_folder};
+
+/// True once a file that is written is standard output itself: text for people would spoil it.
+static OUTPUT_TAKEN: AtomicBool = AtomicBool::new(false);
+
+/// Prints lines for people on standard output, or on standard error where standard output is a file of the run.
 ///
 /// # Errors
 /// [`Error::Io`] if it cannot be written. A reader that has gone away (`| head`) is no error.
 pub(crate) fn print(text: &str) -> Result<()> {
+    if OUTPUT_TAKEN.load(Ordering::Relaxed) {
+        note(text.trim_end());
+        return Ok(());
+    }
     let mut out = io::stdout().lock();
     match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
@@ -56,49 +70,6 @@ pub(crate) fn note(text: &str) {
 /// A warning on standard error.
 pub(crate) fn warn(text: &str) {
     note(&format!("warning: {text}"));
-}
-
-/// Refuses an output file that could not be written, before the run is paid for.
-///
-/// # Errors
-/// [`Error::Invalid`] naming the file and the reason.
-pub(crate) fn check_file(path: &Path) -> Result<()> {
-    let folder = match path.parent() {
-        Some(folder) if !folder.as_os_str().is_empty() => folder,
-        _ => Path::new("."),
-    };
-    let refused = |e: io::Error| Error::Invalid {
-        what: format!("output {}", path.display()),
-        problem: format!("it cannot be written ({e})"),
-        remedy: "give a file name in a folder that exists and may be written to".into(),
-    };
-    if path.is_dir() {
-        return Err(refused(ErrorKind::IsADirectory.into()));
-    }
-    if path.file_name().is_none() {
-        return Err(refused(ErrorKind::InvalidFilename.into()));
-    }
-    probe(folder).map_err(refused)
-}
-
-/// Makes an output folder, and refuses it if it could not be written to.
-///
-/// # Errors
-/// [`Error::Invalid`] naming the folder and the reason.
-pub(crate) fn make_folder(path: &Path) -> Result<PathBuf> {
-    std::fs::create_dir_all(path).and_then(|()| probe(path)).map_err(|e| Error::Invalid {
-        what: format!("output folder {}", path.display()),
-        problem: format!("it cannot be written to ({e})"),
-        remedy: "give a folder that exists or can be made".into(),
-    })?;
-    Ok(path.to_owned())
-}
-
-/// Creates a file that is gone at once.
-fn probe(folder: &Path) -> io::Result<()> {
-    let made = tempfile::Builder::new().prefix(".costate-").suffix(".tmp").tempfile_in(folder);
-    // The temporary name in the message would only confuse.
-    made.map(drop).map_err(|e| io::Error::from(e.kind()))
 }
 
 /// The buffers of a run as a JSON object: bytes by name, and their `total`.

@@ -136,8 +136,11 @@ pub(super) fn kernels() -> Vec<Kernel> {
         Kernel::NormPartials,
         Kernel::Certificate,
         Kernel::DriftPartials,
-        Kernel::Adam,
-        Kernel::Sgd,
+        Kernel::NormSums,
+        Kernel::Foresee(Rule::Adam),
+        Kernel::Foresee(Rule::Sgd),
+        Kernel::Update(Rule::Adam),
+        Kernel::Update(Rule::Sgd),
         Kernel::Gather { missing: false },
         Kernel::Gather { missing: true },
     ];

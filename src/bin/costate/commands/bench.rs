@@ -13,6 +13,7 @@ use serde::Serialize;
 
 use super::{Outcome, request};
 use crate::cli::{Bench, Global, Phase};
+use crate::output::Inputs;
 use crate::{output, plots};
 use arrange::{Arrange, Measured};
 use compare::{Comparison, Earlier};
@@ -20,6 +21,10 @@ use measure::{Case, Row, Shape, Subject, can_go_on};
 use progress::Progress;
 use scaling::{Scaling, scaling};
 use sweep::{Axis, Series, base, sweeps};
+
+/// Names of the files of a run.
+const REPORT: &str = "bench.json";
+const PLOT: &str = "throughput.svg";
 
 /// A measurement that was not made; one of a method without that adjoint would have no batch, no phase and no shape.
 #[derive(Clone, Debug, Serialize)]
@@ -61,6 +66,11 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
     let mut left_out = Vec::new();
     let cases = cases(args, &mut left_out)?;
     let folder = args.out.as_deref().map(output::make_folder).transpose()?;
+    if let Some(folder) = &folder {
+        let outputs = [REPORT, PLOT].map(|name| folder.join(name));
+        let inputs = Inputs::default().and("--compare", args.compare.as_deref());
+        output::check_files(&outputs.each_ref().map(|path| path.as_path()), &inputs, global.json)?;
+    }
     let gpu = Gpu::new(&request(global))?;
     if args.profile && !gpu.has_timestamps() {
         output::warn(&format!("{} has no timestamps: --profile has nothing to show", gpu.adapter()));
@@ -96,8 +106,8 @@ pub(crate) fn run(args: &Bench, global: &Global) -> Result<Outcome> {
         compared,
     };
     if let Some(folder) = folder {
-        output::write_json(&folder.join("bench.json"), &results)?;
-        plots::throughput(&folder.join("throughput.svg"), &curves(&results.results, &series))?;
+        output::write_json(&folder.join(REPORT), &results)?;
+        plots::throughput(&folder.join(PLOT), &curves(&results.results, &series))?;
     }
     if global.json {
         output::print_json(&results)?;

@@ -8,7 +8,7 @@ use ndarray::{Array1, Array3, aview1};
 
 use super::report::RunReport;
 use super::units::Units;
-use super::{Input, Outcome, given, narrow, plan, planned_batch, problem};
+use super::{Input, Outcome, given, inputs, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Gradient};
 use crate::config::Config;
 use crate::output;
@@ -35,7 +35,12 @@ pub(crate) fn run(args: &Gradient, global: &Global) -> Result<Outcome> {
     let theta = &weights.parameters;
     let out = given(args.out.as_deref(), "--out")?;
     let mut seen = Seen::read(args, &units, [times, x0.nrows(), x0.ncols()])?;
-    output::check_file(out)?;
+    let inputs = inputs(&config, &args.problem)
+        .and("--targets", args.targets.as_deref())
+        .and("--cotangents", args.cotangents.as_deref())
+        .and("--observation-weights", args.observation_weights.as_deref())
+        .and("--mask", args.mask.as_deref());
+    output::check_files(&[out], &inputs, global.json)?;
     let (gpu, ode) = problem(&config, wrt, global)?;
     let log_scale = config.log_scale();
     let mut warnings = Vec::new();

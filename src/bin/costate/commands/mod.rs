@@ -18,6 +18,8 @@ use ndarray::Array2;
 
 use crate::cli::{Global, Problem};
 use crate::config::{Config, OnDrift};
+use crate::output::Inputs;
+use crate::signals::Signal;
 use units::Units;
 
 /// How a subcommand ended that did not meet an error.
@@ -27,6 +29,8 @@ pub(crate) enum Outcome {
     Done,
     /// The report is out, and it says that something is wrong: one sentence about it.
     Failed(String),
+    /// The report is out, but a signal ended the run before its time: one sentence about what was written.
+    Interrupted(Signal, String),
 }
 
 /// The adapter that the arguments ask for.
@@ -58,6 +62,15 @@ fn problem(config: &Config, wrt: Wrt, global: &Global) -> Result<(Gpu, NeuralOde
     let gpu = Gpu::new(&request(global))?;
     let ode = builder.build(&gpu).map_err(|e| config.keyed(e))?;
     Ok((gpu, ode))
+}
+
+/// The files that a run description and these arguments name.
+fn inputs(config: &Config, args: &Problem) -> Inputs {
+    Inputs::default()
+        .and("--config", Some(&args.config))
+        .and("--weights", args.weights.as_deref())
+        .and("--x0", args.x0.as_deref())
+        .and("cost.reference", config.reference_file())
 }
 
 /// Weights and initial states in the units of the model, read and checked before a device is opened.

@@ -1,11 +1,13 @@
 //! `costate solve`: states at the save times.
 
+use std::path::Path;
+
 use costate::io::write_npy;
 use costate::{Error, Result, Wrt};
 use ndarray::Array1;
 
 use super::report::RunReport;
-use super::{Input, Outcome, given, narrow, plan, planned_batch, problem};
+use super::{Input, Outcome, given, inputs, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Solve};
 use crate::config::Config;
 use crate::output;
@@ -21,17 +23,15 @@ pub(crate) fn run(args: &Solve, global: &Global) -> Result<Outcome> {
     config.grid()?;
     let Input { weights, units, x0 } = Input::read(&config, &args.problem)?;
     let out = given(args.out.as_deref(), "--out")?;
-    output::check_file(out)?;
-    if let Some(cost_out) = &args.cost_out {
-        if config.cost.is_none() {
-            return Err(Error::Invalid {
-                what: "--cost-out".into(),
-                problem: "there is no running cost".into(),
-                remedy: "leave it out, or add the section [cost] to the run description".into(),
-            });
-        }
-        output::check_file(cost_out)?;
+    if args.cost_out.is_some() && config.cost.is_none() {
+        return Err(Error::Invalid {
+            what: "--cost-out".into(),
+            problem: "there is no running cost".into(),
+            remedy: "leave it out, or add the section [cost] to the run description".into(),
+        });
     }
+    let outputs: Vec<&Path> = [out].into_iter().chain(args.cost_out.as_deref()).collect();
+    output::check_files(&outputs, &inputs(&config, &args.problem), global.json)?;
     let (gpu, ode) = problem(&config, Wrt::default(), global)?;
     let solution = ode.solve(&weights.parameters, x0.view()).map_err(|e| config.keyed(e))?;
     units.write(out, solution.states.view())?;

@@ -1,34 +1,28 @@
 //! `costate train`: from time series to weights, a report and plots.
 
 mod evaluation;
+mod files;
 mod observed;
 mod progress;
 mod results;
+mod training;
 
-use std::path::PathBuf;
-use std::time::Instant;
+use std::path::{Path, PathBuf};
 
-use costate::io::{Series, Standardiser, read_weights, write_weights};
-use costate::train::{DataSet, Record, Steps, TrainOptions, Trainer};
+use costate::io::{Series, Standardiser, read_weights};
+use costate::train::{DataSet, Steps, TrainOptions, Trainer};
 use costate::{Error, Gpu, Mlp, Parameters, Result};
 use ndarray::Axis;
 
 use super::{Outcome, request};
 use crate::cli::{Global, Train};
-use crate::config::{Config, OnDrift, read_text};
-use crate::output;
+use crate::config::{Config, read_text};
+use crate::output::{self, FolderLock, Inputs};
+use crate::signals::Signals;
 use evaluation::Evaluation;
-use progress::Progress;
+use files::Files;
 use results::Results;
-
-/// Most iterations that are submitted between two looks at what has arrived.
-const CHUNK: u64 = 32;
-/// Seconds that may pass between two such looks, where iterations are short enough.
-const LOOK: f64 = 0.25;
-/// Seconds after which the weights are written in between: that much is lost with a device.
-const SAVE: f64 = 30.0;
-/// Iterations in a row without a single finite trajectory after which a training is given up.
-const HOPELESS: usize = 100;
+use training::{End, Training};
 
 /// A run description with what it refers to.
 struct Run {
@@ -42,21 +36,6 @@ struct Run {
     folder: PathBuf,
 }
 
-/// What a training left behind.
-struct Trained {
-    theta: Parameters,
-    /// ln σ of every component, if the loss has them.
-    log_scale: Vec<f32>,
-    records: Vec<Record>,
-    seconds: f64,
-    /// Why it ended before its time.
-    stopped: Option<String>,
-    /// Components whose range of fixed point had to be widened on the way.
-    widened: Vec<usize>,
-    /// Bits below the point of every component at the end, for states in fixed point.
-    fraction_bits: Vec<i32>,
-}
-
 /// Trains, evaluates and writes the results into the output folder.
 pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
     let mut run = Run::read(args)?;
@@ -67,85 +46,46 @@ pub(crate) fn run(args: &Train, global: &Global) -> Result<Outcome> {
     let evaluation = Evaluation::new(&run.config, &run.field, &run.series.times, scaled.view())?;
     observed::Observed::new(&run, options.window).say();
     run.folder = output::make_folder(run.config.output.folder())?;
+    let _lock = FolderLock::take(&run.folder)?;
+    run.check_files(&args.config, global)?;
 
     let gpu = Gpu::new(&request(global))?;
     let trainer = Trainer::new(&gpu, &theta, &data, options.clone());
     let mut trainer = trainer.map_err(|e| run.config.keyed(e))?;
-    let trained = advance(&mut trainer, &run, &options)?;
+    let signals = Signals::listen()?;
+    let mut files = Files::new(&run.folder, &run.scaling);
+    let mut training = Training::new(&run, &options, &mut trainer)?;
+    let mut end = training.advance(&signals, &mut files);
+    let trained = match training.finish(&end) {
+        Some(trained) => trained,
+        // There is nothing to be kept: not a single record came back.
+        None => return end.outcome(&run.folder),
+    };
     // What has been learned is safe before anything else can go wrong.
-    run.write(&trained.theta)?;
-    let evaluation = evaluation.run(&gpu, &trained.theta, &trained.log_scale, trainer.grid().steps())?;
-    let results = Results::new(&run, &gpu, &trainer, &options, &trained, &evaluation);
-    results.write(&run, &trained, &evaluation)?;
-    results.show(global, &run)?;
-    if let Some(reason) = trained.stopped {
-        return Ok(Outcome::Failed(reason));
+    files.weights(&trained);
+    files.losses(&trained.records);
+    let steps = trainer.grid().steps();
+    let evaluated = match end {
+        End::Done | End::Stopped(_) => {
+            let evaluated = evaluation.run(&gpu, &trained.last.theta, &trained.last.log_scale, steps);
+            evaluated.map_err(|e| end = End::Broken(e)).ok()
+        }
+        End::Interrupted(_) | End::Broken(_) => None,
+    };
+    if let (End::Done, Some(signal)) = (&end, signals.seen()) {
+        end = End::Interrupted(signal);
     }
-    Ok(Outcome::Done)
-}
-
-/// Trains to the end, or until there is no hope left or a reconstruction is off that must not be.
-fn advance(trainer: &mut Trainer, run: &Run, options: &TrainOptions) -> Result<Trained> {
-    let report_every = run.config.training()?.1.report_every;
-    let work = options.batch as f64 * trainer.grid().steps() as f64;
-    let progress = Progress::new(options.iterations, report_every as u64, work, options.running_cost.is_some());
-    let start = Instant::now();
-    let mut saved = start;
-    let mut records: Vec<Record> = Vec::new();
-    let mut drifted = None;
-    let mut chunk = 1;
-    while trainer.iteration() < options.iterations && !hopeless(&records, HOPELESS) && drifted.is_none() {
-        let submitted = Instant::now();
-        trainer.advance(chunk.min(options.iterations - trainer.iteration()))?;
-        let slow = submitted.elapsed().as_secs_f64() > LOOK;
-        chunk = if slow { (chunk / 2).max(1) } else { (2 * chunk).min(CHUNK) };
-        let arrived = trainer.records()?;
-        progress.show(&arrived);
-        drifted = drift_error(run, &arrived);
-        records.extend(arrived);
-        if saved.elapsed().as_secs_f64() > SAVE {
-            run.write(&trainer.parameters()?)?;
-            saved = Instant::now();
+    let results = Results::new(&run, &gpu, &trainer, &options, &trained, &end, evaluated.as_ref());
+    results.write(&mut files, &run, &trained, evaluated.as_ref());
+    results.show(global, &run)?;
+    match end.outcome(&run.folder) {
+        Ok(Outcome::Done) => files.end().map(|()| Outcome::Done),
+        other => {
+            // The sentence is about the run; that a file is missing is the lesser evil.
+            files.end().unwrap_or_else(|e| output::warn(&e.to_string()));
+            other
         }
     }
-    let arrived = trainer.finish()?;
-    progress.show(&arrived);
-    progress.end();
-    let drifted = drifted.or_else(|| drift_error(run, &arrived));
-    records.extend(arrived);
-    let seconds = start.elapsed().as_secs_f64();
-    let last = HOPELESS.min(records.len());
-    let stopped = drifted.or_else(|| {
-        hopeless(&records, last.max(1)).then(|| {
-            format!(
-                "no update could be made in the last {last} iterations, since trajectories did not stay finite; use a \
-                 smaller step, smaller weights, a lower learning rate, or the stored adjoint"
-            )
-        })
-    });
-    let (widened, fraction_bits) = (trainer.widened()?, trainer.fraction_bits()?);
-    Ok(Trained {
-        theta: trainer.parameters()?,
-        log_scale: trainer.log_scale()?,
-        records,
-        seconds,
-        stopped,
-        widened,
-        fraction_bits,
-    })
-}
-
-/// Why the run is to end, if a reconstruction is off by more than the tolerance and that is an error.
-fn drift_error(run: &Run, records: &[Record]) -> Option<String> {
-    let drift = results::drifted(records, run.config.solve.reconstruction_tolerance)?;
-    (run.config.solve.on_drift == OnDrift::Error).then(|| format!("{drift}, and solve.on_drift is \"error\""))
-}
-
-/// True if nothing could be learned from the last `iterations`: no trajectory stayed finite, or some failed on the way
-/// back, so that the update was skipped.
-fn hopeless(records: &[Record], iterations: usize) -> bool {
-    records.len() >= iterations
-        && records.iter().rev().take(iterations).all(|r| r.trajectories == 0 || r.reverse_failed > 0)
 }
 
 impl Run {
@@ -174,6 +114,18 @@ impl Run {
         }
         let scaling = Standardiser::fit(data.scale, &series.values)?;
         Ok(Self { config, echo, field, series, scaling, folder: PathBuf::new() })
+    }
+
+    /// Refuses to write over what is read.
+    fn check_files(&self, config: &Path, global: &Global) -> Result<()> {
+        let (data, train) = self.config.training()?;
+        let inputs = Inputs::default()
+            .and("the run description", Some(config))
+            .and("data.file", Some(&data.file))
+            .and("train.weights", train.weights.as_deref())
+            .and("cost.reference", self.config.reference_file());
+        let outputs = files::NAMES.map(|name| self.folder.join(name));
+        output::check_files(&outputs.each_ref().map(PathBuf::as_path), &inputs, global.json)
     }
 
     fn options(&self) -> Result<TrainOptions> {
@@ -222,10 +174,5 @@ impl Run {
             }
             None => Parameters::init(&self.field, train.init, train.seed),
         }
-    }
-
-    /// Writes weights, and the scaling without which they mean nothing.
-    fn write(&self, theta: &Parameters) -> Result<()> {
-        write_weights(self.folder.join("weights.safetensors"), theta, &self.scaling)
     }
 }

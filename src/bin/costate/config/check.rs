@@ -70,6 +70,7 @@ impl Train {
     fn check(&self) -> Result<()> {
         at_least("train.iterations", self.iterations, 1)?;
         at_least("train.report_every", self.report_every, 1)?;
+        self.checkpoint_every.map_or(Ok(()), |every| at_least("train.checkpoint_every", every, 1))?;
         self.batch.map_or(Ok(()), |batch| at_least("train.batch", batch, 1))?;
         self.check_rate("train.learning_rate", self.learning_rate)?;
         if !(self.weight_decay.is_finite() && self.weight_decay >= 0.0) {

@@ -3,7 +3,7 @@
 use std::io::IsTerminal;
 use std::time::Instant;
 
-use costate::train::Record;
+use costate::train::{Record, Skips};
 use indicatif::{ProgressBar, ProgressStyle};
 
 use crate::output;
@@ -18,6 +18,8 @@ pub(super) struct Progress {
     /// True if there is a running cost to show.
     costs: bool,
     start: Instant,
+    /// Of the records so far.
+    skips: Skips,
 }
 
 impl Progress {
@@ -26,33 +28,41 @@ impl Progress {
             let style = ProgressStyle::with_template("{bar:30} {pos}/{len}  {msg}  {elapsed}");
             ProgressBar::new(iterations).with_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()))
         });
-        Self { bar, iterations, report_every, work, costs, start: Instant::now() }
+        Self { bar, iterations, report_every, work, costs, start: Instant::now(), skips: Skips::default() }
     }
 
     /// Takes the records that have arrived.
-    pub(super) fn show(&self, arrived: &[Record]) {
+    pub(super) fn show(&mut self, arrived: &[Record]) {
         let Some(last) = arrived.last() else { return };
         let seconds = self.start.elapsed().as_secs_f64();
         let done = last.iteration + 1;
         let speed = output::prefixed(self.work * done as f64 / seconds);
+        let due = |done: u64| done.is_multiple_of(self.report_every) || done == self.iterations;
+        for record in arrived {
+            self.skips.add(record);
+            if self.bar.is_none() && due(record.iteration + 1) {
+                output::note(&format!(
+                    "iteration {}/{}  {}  {speed} trajectory-steps/s  {seconds:.1} s",
+                    record.iteration + 1,
+                    self.iterations,
+                    self.objective(record)
+                ));
+            }
+        }
         if let Some(bar) = &self.bar {
             bar.set_position(done);
             bar.set_message(format!("{}  {speed} trajectory-steps/s", self.objective(last)));
-            return;
-        }
-        let due = |done: u64| done.is_multiple_of(self.report_every) || done == self.iterations;
-        for record in arrived.iter().filter(|r| due(r.iteration + 1)) {
-            output::note(&format!(
-                "iteration {}/{}  {}  {speed} trajectory-steps/s  {seconds:.1} s",
-                record.iteration + 1,
-                self.iterations,
-                self.objective(record)
-            ));
         }
     }
 
+    /// Loss and cost, and the updates that were skipped until now.
     fn objective(&self, Record { loss, cost, .. }: &Record) -> String {
-        if self.costs { format!("loss {loss:.4e}  cost {cost:.4e}") } else { format!("loss {loss:.4e}") }
+        let cost = if self.costs { format!("  cost {cost:.4e}") } else { String::new() };
+        let skipped = match self.skips.total() {
+            0 => String::new(),
+            total => format!("  {total} updates skipped: {}", self.skips),
+        };
+        format!("loss {loss:.4e}{cost}{skipped}")
     }
 
     /// Takes the bar away.

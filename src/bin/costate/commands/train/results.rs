@@ -1,16 +1,19 @@
 //! The files of a training and its report.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
-use costate::io::{Standardiser, write_atomically};
-use costate::train::{Record, TrainOptions, Trainer};
+use costate::io::Standardiser;
+use costate::train::{self, Record, Skip, Skips, TrainOptions, Trainer};
 use costate::{Adjoint, Gpu, Result};
 use ndarray::Axis;
 use serde::Serialize;
 
+use super::Run;
 use super::evaluation::Evaluated;
+use super::files::{BEST, Files, LOSS_PLOT, PHASE_PLOT, REPORT, SERIES_PLOT, WEIGHTS};
 use super::observed::Observed;
-use super::{Run, Trained};
+use super::training::{End, Kept, Trained};
 use crate::cli::Global;
 use crate::output::{self, DeviceBytes};
 use crate::plots;
@@ -27,6 +30,10 @@ const COMPONENTS: usize = 7;
 pub(super) struct Results<'a> {
     adapter: &'a str,
     driver: &'a str,
+    /// `done`, `failed` or `interrupted`.
+    status: &'static str,
+    /// Why it did not end as it should.
+    error: Option<String>,
     method: String,
     adjoint: String,
     parameters: usize,
@@ -40,6 +47,14 @@ pub(super) struct Results<'a> {
     /// ln σ of every component at the end, for gaussian_nll.
     log_scale: Option<&'a [f32]>,
     evaluation_loss: Option<f64>,
+    /// The loss of the whole data set with the weights that `weights.safetensors` holds.
+    last: Saved,
+    /// The same of `best.safetensors`.
+    best: Saved,
+    /// At the start, at every checkpoint and at the end.
+    evaluations: Vec<Evaluation>,
+    /// Updates that were not made, by reason, and in `total`.
+    skipped: BTreeMap<&'static str, u64>,
     seconds: f64,
     trajectory_steps_per_second: f64,
     reconstruction: Option<Reconstruction>,
@@ -54,6 +69,34 @@ pub(super) struct Results<'a> {
     scaling: &'a Standardiser,
     config: &'a toml::Value,
     losses: Vec<(u64, f32)>,
+    #[serde(skip)]
+    skips: Skips,
+    /// Which file holds what, where they differ.
+    #[serde(skip)]
+    which: Option<String>,
+    #[serde(skip)]
+    places: [String; 2],
+}
+
+/// The loss of the whole data set, in the units of the model; none if it is not finite.
+#[derive(Serialize)]
+struct Evaluation {
+    /// Updates before it.
+    iteration: u64,
+    loss: Option<f64>,
+    cost: Option<f64>,
+    windows: u64,
+    /// Windows that met a non-finite value and are not in the loss.
+    failed: u64,
+}
+
+/// What a file of weights holds.
+#[derive(Serialize)]
+struct Saved {
+    file: &'static str,
+    iteration: u64,
+    /// None where it was not evaluated.
+    evaluation: Option<Evaluation>,
 }
 
 /// The worst and the last certificate.
@@ -71,7 +114,8 @@ impl<'a> Results<'a> {
         trainer: &Trainer,
         options: &TrainOptions,
         trained: &'a Trained,
-        evaluated: &Evaluated,
+        end: &End,
+        evaluated: Option<&Evaluated>,
     ) -> Self {
         let records = &trained.records;
         let steps = trainer.grid().steps();
@@ -83,15 +127,20 @@ impl<'a> Results<'a> {
         let copy_difference = copies.then(|| records.iter().map(|r| r.copy_difference).fold(0.0, f32::max));
         let mut warnings: Vec<String> =
             quarantined(records, options.batch, !trained.fraction_bits.is_empty()).into_iter().collect();
+        let skips = Skips::of(records);
         warnings.extend(run.scaling.lost_digits(&run.series.values, &run.series.names));
-        warnings.extend(skipped(records));
+        warnings.extend(skipped(records, skips));
+        warnings.extend(trained.worse());
         warnings.extend(drifted(records, run.config.solve.reconstruction_tolerance));
         warnings.extend(parted(records));
         warnings.extend(widened(&trained.widened));
-        warnings.extend(evaluated.warnings.iter().cloned());
+        warnings.extend(evaluated.iter().flat_map(|e| e.warnings.iter().cloned()));
+        let costs = options.running_cost.is_some();
         Self {
             adapter: gpu.adapter(),
             driver: gpu.driver(),
+            status: end.status(),
+            error: end.sentence(&run.folder),
             method: options.method.to_string(),
             adjoint: adjoint.to_string(),
             parameters: run.field.parameter_count(),
@@ -101,8 +150,16 @@ impl<'a> Results<'a> {
             steps,
             final_loss: final_mean(records, |r| r.loss),
             final_cost: options.running_cost.as_ref().and_then(|_| final_mean(records, |r| r.cost)),
-            log_scale: (!trained.log_scale.is_empty()).then_some(&trained.log_scale),
-            evaluation_loss: evaluated.loss,
+            log_scale: (!trained.last.log_scale.is_empty()).then_some(&trained.last.log_scale),
+            evaluation_loss: evaluated.and_then(|e| e.loss),
+            last: Saved::new(WEIGHTS, &trained.last, costs),
+            best: Saved::new(BEST, &trained.best, costs),
+            evaluations: trained.evaluations.iter().map(|e| Evaluation::new(e, costs)).collect(),
+            skipped: Skip::ALL
+                .map(|skip| (skip.name(), skips.count(skip)))
+                .into_iter()
+                .chain([("total", skips.total())])
+                .collect(),
             seconds: trained.seconds,
             trajectory_steps_per_second: work / trained.seconds,
             reconstruction,
@@ -115,21 +172,23 @@ impl<'a> Results<'a> {
             scaling: &run.scaling,
             config: &run.echo,
             losses: thin(records),
+            skips,
+            which: trained.which().filter(|_| trained.worse().is_none()),
+            places: [trained.last.place(), trained.best.place()],
         }
     }
 
-    /// Writes everything but the weights.
-    pub(super) fn write(&self, run: &Run, trained: &Trained, evaluated: &Evaluated) -> Result<()> {
-        write_losses(&run.folder.join("losses.csv"), &trained.records)?;
-        output::write_json(&run.folder.join("report.json"), self)?;
-        if run.config.output.plot() {
-            draw(run, &trained.records, evaluated)?;
+    /// Writes everything but weights and losses.
+    pub(super) fn write(&self, files: &mut Files, run: &Run, trained: &Trained, evaluated: Option<&Evaluated>) {
+        files.write(REPORT, |path| output::write_json(path, self));
+        if run.config.output.plot() && !trained.records.is_empty() {
+            draw(files, run, &trained.records, evaluated);
         }
-        Ok(())
     }
 
     pub(super) fn show(&self, global: &Global, run: &Run) -> Result<()> {
         self.warnings.iter().for_each(|w| output::warn(w));
+        self.which.iter().for_each(|which| output::note(which));
         if global.json {
             return output::print_json(self);
         }
@@ -145,6 +204,12 @@ impl<'a> Results<'a> {
                 number(self.evaluation_loss)
             ),
         ];
+        let [last, best] = &self.places;
+        lines.push(format!("weights       {WEIGHTS}: the last, {last}"));
+        lines.push(format!("              {BEST}: the best, {best}"));
+        if self.skips.total() > 0 {
+            lines.push(format!("skipped       {} updates: {}", self.skips.total(), self.skips));
+        }
         lines.extend(self.final_cost.map(|cost| format!("cost          {cost:.4e} at the end")));
         if let Some(scales) = self.log_scale {
             let scales: Vec<String> = scales.iter().map(|s| format!("{s:.4}")).collect();
@@ -226,16 +291,15 @@ fn widened(components: &[usize]) -> Option<String> {
     })
 }
 
-/// A warning if updates were skipped because trajectories failed on the way back.
-fn skipped(records: &[Record]) -> Option<String> {
-    let failed = |r: &&Record| r.reverse_failed > 0;
-    let first = records.iter().find(failed)?;
+/// A warning if updates were skipped.
+fn skipped(records: &[Record], skips: Skips) -> Option<String> {
+    let first = records.iter().find(|r| r.skipped.is_some())?;
     Some(format!(
-        "in {} of {} iterations, first in iteration {}, trajectories met a non-finite value on the way back, and the \
-         update was skipped; use adjoint = \"stored\" or a smaller step",
-        records.iter().filter(failed).count(),
+        "in {} of {} iterations, first in iteration {}, the update was skipped: {skips}; {}",
+        skips.total(),
         records.len(),
-        first.iteration
+        first.iteration,
+        skips.most()?.remedy()
     ))
 }
 
@@ -247,53 +311,49 @@ fn thin(records: &[Record]) -> Vec<(u64, f32)> {
     kept.map(|(_, r)| (r.iteration, r.loss)).collect()
 }
 
-fn write_losses(path: &Path, records: &[Record]) -> Result<()> {
-    write_atomically(path, |out| {
-        writeln!(
-            out,
-            "iteration,loss,gradient_norm,trajectories,reverse_failed,drift_max,drift_mean,copy_difference,cost"
-        )?;
-        for r in records {
-            let Record {
-                iteration,
-                loss,
-                gradient_norm,
-                trajectories,
-                reverse_failed,
-                drift_max,
-                drift_mean,
-                copy_difference,
-                cost,
-            } = r;
-            writeln!(
-                out,
-                "{iteration},{loss},{gradient_norm},{trajectories},{reverse_failed},{drift_max},{drift_mean},{copy_difference},{cost}"
-            )?;
-        }
-        Ok(())
-    })
-}
-
 /// The plots, in the units of the data.
-fn draw(run: &Run, records: &[Record], evaluated: &Evaluated) -> Result<()> {
-    let losses: Vec<(u64, f64)> = records.iter().map(|r| (r.iteration, r.loss.into())).collect();
-    plots::loss_curve(&run.folder.join("loss.svg"), run.config.loss.loss()?, &losses)?;
-
-    let learned = run.scaling.to_data(&evaluated.drawn)?;
+fn draw(files: &mut Files, run: &Run, records: &[Record], evaluated: Option<&Evaluated>) {
+    files.write(LOSS_PLOT, |path| {
+        let losses: Vec<(u64, f64)> = records.iter().map(|r| (r.iteration, r.loss.into())).collect();
+        plots::loss_curve(path, run.config.loss.loss()?, &losses)
+    });
+    let Some(evaluated) = evaluated else { return };
+    let learned = match run.scaling.to_data(&evaluated.drawn) {
+        Ok(learned) => learned,
+        Err(error) => return files.write(SERIES_PLOT, |_| Err(error)),
+    };
     let (series, names) = (&run.series, &run.series.names);
     if let Some([a, b]) = run.config.output.plot_components(run.field.dim()) {
         let plane = |values: ndarray::ArrayView3<'_, f64>| -> Vec<Vec<(f64, f64)>> {
             let drawn = values.outer_iter().take(learned.len_of(Axis(0)));
             drawn.map(|one| one.outer_iter().map(|x| (x[a], x[b])).collect()).collect()
         };
-        let path = run.folder.join("trajectory.svg");
-        plots::trajectories(&path, "", &plane(series.values.view()), &plane(learned.view()), [&names[a], &names[b]])?;
+        files.write(PHASE_PLOT, |path| {
+            plots::trajectories(path, "", &plane(series.values.view()), &plane(learned.view()), [&names[a], &names[b]])
+        });
     }
-    plots::time_series(
-        &run.folder.join("series.svg"),
-        ["t", "state"],
-        (&series.times, series.values.index_axis(Axis(0), 0)),
-        (&evaluated.times, learned.index_axis(Axis(0), 0)),
-        &names[..names.len().min(COMPONENTS)],
-    )
+    files.write(SERIES_PLOT, |path| {
+        plots::time_series(
+            path,
+            ["t", "state"],
+            (&series.times, series.values.index_axis(Axis(0), 0)),
+            (&evaluated.times, learned.index_axis(Axis(0), 0)),
+            &names[..names.len().min(COMPONENTS)],
+        )
+    });
+}
+
+impl Evaluation {
+    fn new(evaluation: &train::Evaluation, costs: bool) -> Self {
+        let train::Evaluation { iteration, loss, cost, windows, failed } = *evaluation;
+        let finite = |value: f64| value.is_finite().then_some(value);
+        Self { iteration, loss: finite(loss), cost: finite(cost).filter(|_| costs), windows, failed }
+    }
+}
+
+impl Saved {
+    fn new(file: &'static str, kept: &Kept, costs: bool) -> Self {
+        let evaluation = kept.evaluation.as_ref().map(|e| Evaluation::new(e, costs));
+        Self { file, iteration: kept.iteration, evaluation }
+    }
 }
