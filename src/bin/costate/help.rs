@@ -155,19 +155,22 @@ Keys of a run description (paths are relative to its folder):
   workgroup                  invocations of a workgroup
 
 [data]                       train only
-  file                       .csv: a line of names, then one line per time; numbers, or dates as 2024-01-31 or
-                             2024-01-31T12:00:00Z (then in seconds since the first); a cell that is empty, NA or
-                             NaN was not observed. .npz: t [time], x [time, dim] or [series, time, dim], and
-                             perhaps mask, shaped as x, true where observed; NaN was not. Whole series begin
-                             with a whole point; with window a point where one may start must be whole
-  delimiter                  .csv: \",\" \";\" or \"\\t\" (that of the line of names); with \";\" numbers may have decimal commas
-  time                       .csv: the column of times (the one named t or time, else the first; a first column
-                             without a name is an index and left out)
-  id                         .csv: the column that tells series apart (series, id or subject, if there is one)
-  columns                    .csv: the columns that are components (all others)
-  scale                      none standardise log_standardise (none), in f64, over what was observed
-  window                     points per sample (the whole series); the data must be equally spaced, up to the
-                             digits of the times
+  file                       .csv: a line of names, then one line per time: numbers, or dates as
+                             2024-01-31 or 2024-01-31T12:00:00Z (then in seconds since the first);
+                             a cell that is empty, NA or NaN was not observed
+                             .npz: t [time], x [time, dim] or [series, time, dim], and mask if there
+                             is one, shaped as x, true where observed; NaN was not observed
+                             whole series begin with a whole point; with window every point that
+                             a window may start with must be whole
+  delimiter                  .csv: \",\" \";\" or \"\\t\" (that of the line of names); with \";\" numbers
+                             may have decimal commas
+  time                       .csv: the column of times (the one named t or time, else the first;
+                             a first column without a name is an index and left out)
+  id                         .csv: the column that tells series apart (series, id or subject)
+  columns                    .csv: a list of the columns that are components (all others)
+  scale                      none standardise log_standardise (none): of what was observed, in f64
+  window                     points per sample (the whole series), of data that are equally spaced
+                             up to the digits of the times
   stride                     use every n-th point (1)
 
 [train]                      train only
