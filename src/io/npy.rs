@@ -55,7 +55,7 @@ impl Head {
 
     /// Reads the head of an array that may be of booleans too; the data need not be there.
     pub(super) fn of_flags(path: &Path, what: &str, bytes: &[u8]) -> Result<Self> {
-        Self::read(path, what, bytes, boolean, FLAGS)
+        Self::read(path, what, bytes, boolean, "save it as f32 (float64 and integers are read too), a mask as bool")
     }
 
     fn read(
