@@ -22,6 +22,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    set_runtime_folder();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -41,6 +42,33 @@ fn main() -> ExitCode {
         Err(e) => fail(&e.to_string(), if e.is_usage() { USAGE } else { FAILED }),
     }
 }
+
+/// Starts this program again, as the same process, with `XDG_RUNTIME_DIR` set, if it is not.
+///
+/// Mesa's Vulkan layer looks for a Wayland display whenever adapters are listed, and without that variable libwayland
+/// prints two lines of errors each time. The variables of a program that runs can only be changed by `unsafe`. Nothing lies
+/// below the value given here, so nobody else can put a display there.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn set_runtime_folder() {
+    use std::os::unix::process::CommandExt as _;
+    const NAME: &str = "XDG_RUNTIME_DIR";
+    // What libwayland takes.
+    if std::env::var_os(NAME).is_some_and(|folder| std::path::Path::new(&folder).is_absolute()) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut arguments = std::env::args_os();
+    let mut again = std::process::Command::new(program);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    // It returns only if that fails, and then the lines are all that is lost.
+    let _ = again.args(arguments).env(NAME, "/dev/null").exec();
+}
+
+/// Only Unix systems with Wayland have it.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn set_runtime_folder() {}
 
 /// One sentence on standard error, whatever a driver or parser put into the message.
 fn fail(message: &str, code: u8) -> ExitCode {
