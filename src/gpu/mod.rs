@@ -2,6 +2,7 @@
 
 mod adapter;
 mod arena;
+mod compile;
 mod device;
 mod execute;
 #[cfg(test)]

@@ -34,6 +34,9 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
             memory.add(Slot::BitLog, shape.log_words * shape.state_values());
         }
     }
+    if shape.spilled > 0 {
+        memory.add(Slot::Spilled, shape.spilled);
+    }
     memory.add(Slot::Measures, 2 * u64::from(shape.stride));
     if let Some(values) = reference_values(spec, shape) {
         memory.add(Slot::Reference, values);

@@ -27,6 +27,7 @@ mod revolve;
 mod schedule;
 mod shape;
 mod solve;
+mod spill;
 mod steps;
 mod tile;
 mod track;
@@ -56,6 +57,9 @@ pub(crate) use schedule::schedule_bytes;
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
 pub(crate) use shape::{Arithmetic, Shape, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
+#[cfg(test)]
+pub(crate) use spill::spilled_values;
+pub(crate) use spill::{COPIED, COPIED_AT_ONCE, LEFT_SQUARES, spills};
 pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows};
 #[cfg(test)]
 pub(crate) use track::Track;

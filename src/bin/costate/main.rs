@@ -98,17 +98,21 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Warnings by default, RUST_LOG if it is set and no `-v` is given.
+/// Warnings and long compiling by default, RUST_LOG if it is set and no `-v` is given.
 fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
         _ => "debug",
     };
+    // Kernels that take long to compile are told in any case.
+    let compile = if verbose < 2 { "info" } else { "debug" };
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) if verbose == 0 => filter,
         // Warnings about a run are in its report, and come with that.
-        _ => EnvFilter::new(format!("{level},costate::problem=error,costate::train=error")),
+        _ => EnvFilter::new(format!(
+            "{level},costate::problem=error,costate::train=error,costate::gpu::compile={compile}"
+        )),
     };
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).without_time();
     // Only a second subscriber could be in the way, and there is none.
