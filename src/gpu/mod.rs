@@ -17,4 +17,4 @@ pub use device::Gpu;
 pub(crate) use execute::{execute, execute_profiled};
 pub use profile::KernelTime;
 pub(crate) use profile::add;
-pub(crate) use readback::{Readback, read};
+pub(crate) use readback::{Readback, read, read_each};

@@ -72,7 +72,7 @@ pub(crate) struct Problem {
     /// The initial states, [batch, dim]
     #[arg(long, value_name = "X0.npy", required_unless_present = "batch")]
     pub(crate) x0: Option<PathBuf>,
-    /// Show every byte that the run would keep on the device, and stop without running
+    /// Show every byte that the run would keep on the device, and what it takes on the host, and stop without running
     #[arg(long)]
     pub(crate) plan: bool,
     /// The number of trajectories to plan for, instead of --x0

@@ -7,7 +7,7 @@ use costate::{Error, NeuralOde, Observations, Result, Wrt};
 use ndarray::{Array1, Array3, aview1};
 
 use super::report::RunReport;
-use super::{Outcome, given, input, narrow, plan, planned_batch, problem};
+use super::{Outcome, check_readable, given, input, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Gradient};
 use crate::config::Config;
 use crate::output;
@@ -50,6 +50,7 @@ impl Seen {
     fn read(args: &Gradient, expected: [usize; 3]) -> Result<Self> {
         let path = args.cotangents.as_deref().or(args.targets.as_deref());
         let path = given(path, "--targets")?;
+        check_readable(&[Some(path), args.mask.as_deref(), args.observation_weights.as_deref()])?;
         let mask = match &args.mask {
             Some(path) => Some(fitting(path, read_mask3(path)?, expected)?),
             None => None,

@@ -12,7 +12,7 @@ pub(crate) mod train;
 use std::path::Path;
 
 use costate::io::{read_npy2, read_parameters};
-use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Parameters, Result, Wrt};
+use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Parameters, Result, Wrt, check_host_memory};
 use ndarray::Array2;
 
 use crate::cli::{Global, Problem};
@@ -58,8 +58,19 @@ fn problem(config: &Config, wrt: Wrt, global: &Global) -> Result<(Gpu, NeuralOde
     Ok((gpu, ode))
 }
 
+/// Bytes for each byte of a file of arrays while it is read: the file, its values in f64, and in f32.
+const READING: u64 = 4;
+
+/// Refuses files that there is no memory for. What cannot be looked at is for the reader to tell.
+fn check_readable(files: &[Option<&Path>]) -> Result<()> {
+    let sizes = files.iter().flatten().filter_map(|path| std::fs::metadata(path).ok()).map(|data| data.len());
+    let needed = sizes.fold(0, u64::saturating_add).saturating_mul(READING);
+    check_host_memory("reading the input", needed, "give fewer trajectories or save times, or raise the limit")
+}
+
 /// Weights and initial states, read and checked before a device is opened.
 fn input(config: &Config, args: &Problem) -> Result<(Parameters, Array2<f32>)> {
+    check_readable(&[args.weights.as_deref(), args.x0.as_deref()])?;
     let theta = read_parameters(given(args.weights.as_deref(), "--weights")?, &config.field()?)?;
     let path = given(args.x0.as_deref(), "--x0")?;
     let x0 = read_npy2(path)?;
