@@ -17,8 +17,8 @@ PYTHON ?= python3
 SWIFTSHADER_TESTS := kernels gradients exact contracting
 # Examples that fail if a number is not what it should be.
 EXAMPLES := seed
-# Mesa complains on every start where this is not set.
-export XDG_RUNTIME_DIR ?= $(CURDIR)/target
+# Mesa complains on every start where this is not set. Nothing can lie in there.
+export XDG_RUNTIME_DIR ?= /dev/null
 
 .PHONY: setup test test-swiftshader lint demo bench exactness peers
 
@@ -48,19 +48,16 @@ lint:
 	RUSTDOCFLAGS="-D warnings" $(CARGO) doc --workspace --no-deps
 
 demo: setup
-	$(CARGO) build --release
-	target/release/costate train examples/spiral.toml
+	$(CARGO) run --release -- train examples/spiral.toml
 	@echo "The plots are in $(DEMO_FOLDER):"
 	@ls $(DEMO_FOLDER)/*.svg
 
 bench: setup
-	$(CARGO) build --release
-	target/release/costate bench
+	$(CARGO) run --release -- bench
 
 exactness: setup
-	$(CARGO) build --release --example exactness
 	@for part in memory limits time training drift; do \
-		target/release/examples/exactness $$part --machine "$(MACHINE)" || exit; \
+		$(CARGO) run --release --example exactness -- $$part --machine "$(MACHINE)" || exit; \
 	done
 
 # The driver leaves out, and names, what is not there; it prints the tables at its end.

@@ -84,6 +84,21 @@ pub enum Error {
         remedy: String,
     },
 
+    /// A call needs more memory on the host than is left; found before any of it was allocated.
+    #[error("{what} needs {needed} bytes of host memory, but {available} are left by {limit}; {remedy}")]
+    HostMemory {
+        /// What was to be done.
+        what: String,
+        /// Bytes that it takes at its peak.
+        needed: u64,
+        /// Bytes that could be had.
+        available: u64,
+        /// The tightest limit.
+        limit: String,
+        /// What to change.
+        remedy: String,
+    },
+
     /// No adapter fits the request.
     #[error("no usable GPU adapter: {reason}; found: {found}; {remedy}")]
     NoAdapter {
@@ -244,6 +259,7 @@ impl Error {
             | Self::NonFiniteData { .. }
             | Self::LimitExceeded { .. }
             | Self::BudgetExceeded { .. }
+            | Self::HostMemory { .. }
             | Self::Format { .. } => true,
             Self::NoAdapter { .. }
             | Self::Device { .. }

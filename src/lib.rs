@@ -59,11 +59,12 @@
 //! # Layers
 //!
 //! A module uses only modules to its left:
-//! `model → solver → plan → kernels → gpu → problem → tune → train`, with [`mod@reference`] beside `solver` and [`io`] beside
-//! `model`. `plan` decides sizes and dispatches as plain data; `kernels` composes WGSL; `gpu` alone knows wgpu.
+//! `model → solver → plan → kernels → gpu → problem → tune → train`, with [`mod@reference`] beside `solver`, and [`io`] and `host`
+//! (the memory that is left) beside `model`. `plan` decides sizes and dispatches as plain data; `kernels` composes WGSL; `gpu` alone knows wgpu.
 
 pub mod error;
 mod gpu;
+mod host;
 pub mod io;
 mod kernels;
 pub mod model;
@@ -76,8 +77,9 @@ pub mod tune;
 
 pub use error::{Error, Result};
 pub use gpu::{AdapterRequest, AdapterSummary, Gpu, KernelTime, adapters};
+pub use host::check_host_memory;
 pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
-pub use plan::{Candidate, Caps, DeviceKind, Family, FieldEvaluations, KernelOptions, MemoryPlan, Slot};
+pub use plan::{Candidate, Caps, DeviceKind, Family, FieldEvaluations, HostPlan, KernelOptions, MemoryPlan, Slot};
 pub use problem::{
     Cost, FractionBits, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE, Reason,
     Reconstruction, Report, Solution, TrajectoryStatus, Warning,

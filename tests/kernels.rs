@@ -8,7 +8,7 @@
 mod common;
 
 use common::{checked_gpu, field, gpu, parameters, random2, random3, relative, relative_max, twin_gradient, ways};
-use costate::{Activation, Adjoint, Caps, Gpu, Method, Mlp, NeuralOde, Parameters, TimeGrid, reference};
+use costate::{Activation, Adjoint, Caps, Gpu, Method, Mlp, NeuralOde, Parameters, Slot, TimeGrid, reference};
 use ndarray::{Array2, Array3, Axis, s};
 
 /// Unit roundoff of f32.
@@ -134,6 +134,26 @@ fn wide_layers_match() {
         ("wide hidden layer", field(2, &[150], Activation::Tanh, false)),
     ] {
         compare(gpu(), case, &parameters(&mlp, 4), &grid, Method::Euler, 5);
+    }
+}
+
+/// Where private arrays would be long they are in a buffer, and a dispatch has as many trajectories as that has room for.
+#[test]
+fn arrays_in_a_buffer_match() {
+    let mlp = field(40, &[9], Activation::Tanh, true);
+    let grid = TimeGrid::from_boundaries(vec![0.0, 0.2, 0.3], vec![1, 2]).expect("a valid grid");
+    let memory = problem(gpu(), &mlp, &grid, Method::Rk4, Adjoint::Stored).memory_plan(150).expect("it fits");
+    let kept = memory.bytes(Slot::Spilled);
+    assert!(gpu().caps().subgroup != Some(8) || kept > 0, "no array is in a buffer: the test is about nothing");
+    let narrow = gpu().restricted(&Caps { scratch_bytes: 1, ..gpu().caps().clone() });
+    for gpu in [gpu(), &narrow] {
+        compare(gpu, "state of 40", &parameters(&mlp, 4), &grid, Method::Rk4, 150);
+        let ode = problem(gpu, &mlp, &grid, Method::BlanesMoan4, Adjoint::Exact);
+        let (theta, x0, targets) = (parameters(&mlp, 4), random2(150, 40, 1), random3(2, 150, 40, 2));
+        let got = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("an exact gradient");
+        let want = twin_gradient(Method::BlanesMoan4, Adjoint::Exact, &theta, &grid, &x0, Some(&targets), None);
+        let errors = [relative(&got.theta, &want.theta), relative(&got.x0, &want.x0)];
+        assert!(errors.iter().all(|e| *e < GRADIENT), "exact: dJ/dθ, dJ/dx0 off by {errors:?}");
     }
 }
 

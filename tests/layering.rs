@@ -7,8 +7,9 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// A module and what it may use besides itself and `error`. Left to right as the data flow.
-const MAY_USE: [(&str, &[&str]); 11] = [
+const MAY_USE: [(&str, &[&str]); 12] = [
     ("error", &[]),
+    ("host", &[]),
     ("model", &[]),
     ("solver", &["model"]),
     ("reference", &["model", "solver"]),
@@ -16,9 +17,9 @@ const MAY_USE: [(&str, &[&str]); 11] = [
     ("plan", &["model", "solver"]),
     ("kernels", &["model", "solver", "plan"]),
     ("gpu", &["model", "solver", "plan", "kernels"]),
-    ("problem", &["model", "solver", "plan", "kernels", "gpu"]),
+    ("problem", &["model", "solver", "plan", "kernels", "gpu", "host"]),
     ("tune", &["model", "solver", "plan", "gpu", "problem", "io"]),
-    ("train", &["model", "solver", "plan", "kernels", "gpu", "problem", "io"]),
+    ("train", &["model", "solver", "plan", "kernels", "gpu", "problem", "io", "host"]),
 ];
 /// Files above this length want to be split.
 const MAX_LINES: usize = 450;

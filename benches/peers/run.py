@@ -48,6 +48,20 @@ class Peer:
         self.command, self.methods, self.remedy = command, methods, remedy
 
 
+def built(name, manifest):
+    """The binary that cargo builds from a manifest: only cargo knows into which folder it builds."""
+    asked = ["cargo", "metadata", "--format-version", "1", "--no-deps", "--manifest-path", str(manifest)]
+    try:
+        done = subprocess.run(asked, capture_output=True, text=True, check=True)
+        target = Path(json.loads(done.stdout)["target_directory"])
+    except (OSError, subprocess.CalledProcessError):
+        # Peers that were built elsewhere are still worth measuring.
+        target = manifest.parent / "target"
+    # Where a target is configured, its folder comes between.
+    found = [target / "release" / name, *sorted(target.glob(f"*/release/{name}"))]
+    return next((path for path in found if path.is_file()), found[0])
+
+
 def script(name, methods):
     return Peer([sys.executable, str(HERE / f"{name}.py")], methods, "see benches/peers/requirements.txt")
 
@@ -61,7 +75,7 @@ PEERS = {
     "diffrax_backsolve": script("diffrax_backsolve", CLASSIC),
     "diffrax_checkpoint": script("diffrax_checkpoint", CLASSIC),
     "candle_loop": Peer(
-        [str(HERE / "candle_loop/target/release/candle_loop")],
+        [str(built("candle_loop", HERE / "candle_loop/Cargo.toml"))],
         CLASSIC,
         "cargo build --release --manifest-path benches/peers/candle_loop/Cargo.toml",
     ),
@@ -85,7 +99,7 @@ def arguments():
     parser.add_argument("--repeats", type=int, default=5, help="timed calls, of which the median counts")
     parser.add_argument("--peers", type=workload.listed, default=list(PEERS), help=f"of {', '.join(PEERS)}")
     parser.add_argument("--machine", type=machine_name, default="local", help="folder of benches/results that the numbers go to")
-    parser.add_argument("--costate", default="target/release/costate", help="the binary")
+    parser.add_argument("--costate", help="the binary [default: the one that `cargo build --release` has built]")
     parser.add_argument("--adapter", help="adapter of costate, by name or index")
     parser.add_argument("--limit", type=float, default=1800.0, help="seconds after which a peer is given up")
     parser.add_argument("--note", help="what a reader should know about this run")
@@ -93,6 +107,7 @@ def arguments():
     for given, known in ((args.methods, CLASSIC), (args.peers, PEERS)):
         if unknown := sorted(set(given) - set(known)):
             parser.error(f"'{unknown[0]}' is none of {', '.join(known)}")
+    args.costate = args.costate or built("costate", ROOT / "Cargo.toml")
     if not Path(args.costate).is_file():
         parser.error(f"{args.costate} is not there: build it with `cargo build --release`")
     return args

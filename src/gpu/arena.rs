@@ -7,7 +7,7 @@ use wgpu::{BufferDescriptor, BufferUsages};
 
 use super::Gpu;
 use crate::error::{Error, Result};
-use crate::plan::{Binding, Kernel, MemoryPlan, Plan, Slot, SumRow, rectangles};
+use crate::plan::{Binding, Kernel, MemoryPlan, PORTION, Plan, Slot, SumRow, rectangles};
 
 /// Bind groups kept before the cache is emptied: a long stored run has one per window.
 const MAX_BIND_GROUPS: usize = 4096;
@@ -80,16 +80,45 @@ impl Arena {
 
     /// Copies data from the host to the start of a buffer.
     pub(crate) fn upload<T: bytemuck::Pod>(&self, slot: Slot, data: &[T]) -> Result<()> {
+        self.upload_at(slot, 0, data)
+    }
+
+    /// Copies `count` blocks of equally many values from the host, as many at a time as are a portion, so that few of them
+    /// are there twice. `make` appends a block to those that go together.
+    pub(crate) fn upload_blocks(
+        &self,
+        slot: Slot,
+        count: usize,
+        values: u64,
+        mut make: impl FnMut(usize, &mut Vec<f32>),
+    ) -> Result<()> {
+        let bytes = (values * 4).max(1);
+        let together = usize::try_from(PORTION / bytes).unwrap_or(usize::MAX).clamp(1, count.max(1));
+        let mut data = Vec::with_capacity(usize::try_from(values).unwrap_or(0).saturating_mul(together));
+        for first in (0..count).step_by(together) {
+            if first > 0 {
+                // The driver's copies are gone once they have arrived.
+                self.gpu.scoped("an upload", 0, || self.gpu.queue().submit([]))?;
+                self.gpu.wait(None)?;
+            }
+            data.clear();
+            (first..count.min(first + together)).for_each(|block| make(block, &mut data));
+            self.upload_at(slot, first as u64 * bytes, &data)?;
+        }
+        Ok(())
+    }
+
+    fn upload_at<T: bytemuck::Pod>(&self, slot: Slot, offset: u64, data: &[T]) -> Result<()> {
         let buffer = self.buffer(slot)?;
         let bytes: &[u8] = bytemuck::cast_slice(data);
-        if bytes.len() as u64 > buffer.size() {
+        if offset + bytes.len() as u64 > buffer.size() {
             return Err(Error::Device {
-                what: format!("an upload of {} bytes into buffer {slot:?}", bytes.len()),
+                what: format!("an upload of {} bytes into buffer {slot:?} from {offset} on", bytes.len()),
                 message: format!("the buffer has {} bytes", buffer.size()),
             });
         }
         self.gpu.scoped(&format!("an upload into buffer {slot:?}"), bytes.len() as u64, || {
-            self.gpu.queue().write_buffer(buffer, 0, bytes);
+            self.gpu.queue().write_buffer(buffer, offset, bytes);
         })
     }
 

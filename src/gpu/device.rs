@@ -156,6 +156,11 @@ impl Gpu {
         &self.shared.queue
     }
 
+    /// True if a kernel was compiled before.
+    pub(super) fn is_compiled(&self, kernel: &Kernel) -> bool {
+        self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner).contains_key(kernel)
+    }
+
     /// The compiled pipeline of a kernel.
     pub(super) fn pipeline(&self, kernel: &Kernel) -> Result<Arc<Pipeline>> {
         let mut pipelines = self.shared.pipelines.lock().unwrap_or_else(PoisonError::into_inner);
@@ -164,7 +169,7 @@ impl Gpu {
         }
         let start = std::time::Instant::now();
         let pipeline = Arc::new(Pipeline::new(self, kernel, self.shared.checked)?);
-        tracing::debug!(kernel = kernel.name(), seconds = start.elapsed().as_secs_f64(), "pipeline compiled");
+        tracing::debug!(kernel = kernel.name(), seconds = start.elapsed().as_secs_f64(), "pipeline made");
         pipelines.insert(kernel.clone(), pipeline.clone());
         Ok(pipeline)
     }

@@ -1,6 +1,7 @@
 //! Running a program: a plain executor, every decision was made in the plan.
 
 use super::Arena;
+use super::compile::compile;
 use super::profile::{KernelTime, Profiler};
 use crate::error::Result;
 use crate::plan::{Command, Dispatch, Plan, Program, Slot};
@@ -39,6 +40,7 @@ fn record(
     programs: &[&Program],
     profiler: Option<Profiler>,
 ) -> Result<Option<Profiler>> {
+    compile(arena, programs)?;
     let mut recorder = Recorder { arena, pass: None, encoder: None, flops: 0, profiler };
     for command in programs.iter().flat_map(|p| &p.commands) {
         match command {

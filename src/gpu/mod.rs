@@ -2,6 +2,7 @@
 
 mod adapter;
 mod arena;
+mod compile;
 mod device;
 mod execute;
 #[cfg(test)]
@@ -18,4 +19,4 @@ pub use device::Gpu;
 pub(crate) use execute::{execute, execute_profiled};
 pub use profile::KernelTime;
 pub(crate) use profile::add;
-pub(crate) use readback::{Readback, read};
+pub(crate) use readback::{Readback, read, read_each};

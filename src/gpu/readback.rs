@@ -8,10 +8,7 @@ use wgpu::{BufferDescriptor, BufferUsages, MapMode, PollType};
 
 use super::{Arena, Gpu};
 use crate::error::{Error, Result};
-use crate::plan::Slot;
-
-/// Bytes staged at a time: a large buffer is read in portions, so that reading needs little memory of its own.
-const PORTION: u64 = 64 << 20;
+use crate::plan::{PORTION, Slot};
 
 /// A readback under way; the device goes on meanwhile.
 #[derive(Debug)]
@@ -70,23 +67,49 @@ impl Readback {
         self.copy(result)
     }
 
+    /// Waits for the data and shows them, without a copy where they lie as their type needs it.
+    fn show<T: bytemuck::Pod>(self, look: impl FnOnce(&[T])) -> Result<()> {
+        self.gpu.wait(None)?;
+        let result = pollster::block_on(self.mapped.receive()).unwrap_or(Err(wgpu::BufferAsyncError));
+        let view = self.view(result)?;
+        match bytemuck::try_cast_slice(&view) {
+            Ok(values) => look(values),
+            Err(_) => look(&bytemuck::pod_collect_to_vec::<u8, T>(&view)),
+        }
+        Ok(())
+    }
+
     fn copy<T: bytemuck::Pod>(&self, mapped: std::result::Result<(), wgpu::BufferAsyncError>) -> Result<Vec<T>> {
+        Ok(bytemuck::pod_collect_to_vec(&self.view(mapped)?))
+    }
+
+    fn view(&self, mapped: std::result::Result<(), wgpu::BufferAsyncError>) -> Result<wgpu::BufferView> {
         let failed = |message: String| Error::Device { what: "a readback".into(), message };
         mapped.map_err(|e| failed(e.to_string()))?;
-        let view = self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))?;
-        Ok(bytemuck::pod_collect_to_vec(&view))
+        self.staging.get_mapped_range(..).map_err(|e| failed(e.to_string()))
     }
 }
 
 /// Reads the first `count` values of a buffer; waits for everything submitted before.
 pub(crate) fn read<T: bytemuck::Pod>(arena: &Arena, slot: Slot, count: u64) -> Result<Vec<T>> {
-    let bytes = count * size_of::<T>() as u64;
     let mut values = Vec::with_capacity(usize::try_from(count).unwrap_or(0));
+    read_each(arena, slot, count, |portion| values.extend_from_slice(portion))?;
+    Ok(values)
+}
+
+/// The same portion by portion, so that reading a large buffer needs little memory of its own.
+pub(crate) fn read_each<T: bytemuck::Pod>(
+    arena: &Arena,
+    slot: Slot,
+    count: u64,
+    mut look: impl FnMut(&[T]),
+) -> Result<()> {
+    let bytes = count * size_of::<T>() as u64;
     let mut offset = 0;
     while offset < bytes {
         let portion = PORTION.min(bytes - offset);
-        values.extend(Readback::start(arena, slot, offset, portion)?.take::<T>()?);
+        Readback::start(arena, slot, offset, portion)?.show(&mut look)?;
         offset += portion;
     }
-    Ok(values)
+    Ok(())
 }

@@ -23,7 +23,7 @@ use crate::plan::{BLOCK, FieldLayout, Lane, LayerLayout, Packed, WeightFetch};
 
 /// Where a product reads its inputs.
 #[derive(Clone, Copy)]
-enum Source {
+pub(super) enum Source {
     /// `argument`, whose element `(k, r)` is at `k * TRAJECTORIES + r`; followed by the time if the field takes it.
     Argument,
     /// `hidden_r`, one private array per trajectory.
@@ -43,17 +43,25 @@ pub(super) struct Extras {
 
 /// Generates the field's functions.
 pub(super) struct MlpText<'a> {
-    layout: &'a FieldLayout,
-    dim: usize,
-    time_input: bool,
+    pub(super) layout: &'a FieldLayout,
+    pub(super) dim: usize,
+    pub(super) time_input: bool,
     lane: Lane,
     extras: Extras,
+    /// True if inputs come by way of short arrays: every place at which the text reads a buffer costs compile time.
+    pub(super) spilled: bool,
     text: String,
 }
 
 impl<'a> MlpText<'a> {
     pub(super) fn new(layout: &'a FieldLayout, field: &Mlp, lane: Lane, extras: Extras) -> Self {
-        Self { layout, dim: field.dim(), time_input: field.time_input(), lane, extras, text: String::new() }
+        let (dim, time_input) = (field.dim(), field.time_input());
+        Self { layout, dim, time_input, lane, extras, spilled: false, text: String::new() }
+    }
+
+    /// The same for a kernel whose long arrays are in a buffer.
+    pub(super) fn spilled(self, spilled: bool) -> Self {
+        Self { spilled, ..self }
     }
 
     /// `mlp_eval`, for the forward pass.
@@ -244,6 +252,9 @@ impl<'a> MlpText<'a> {
 
     /// Names the inputs: `i{k}_{r}`. The time is the last input of layer 0.
     fn inputs(&mut self, depth: usize, source: Source, count: usize, offset: &str) {
+        if self.spilled {
+            return self.copied_inputs(depth, source, count, offset);
+        }
         for k in 0..count {
             for r in 0..self.columns() {
                 let at = format!("{offset}{k}u");
@@ -307,35 +318,22 @@ impl<'a> MlpText<'a> {
         Lines { depth, r: self.r(), tangents, shares, text: &mut self.text }
     }
 
-    /// Private variables that the body needs: the lane, activations, sums of wide layers.
-    fn privates(&mut self, products: impl Iterator<Item = Packed>) {
-        self.line(0, "// Number of this invocation in its subgroup.\nvar<private> lane: u32;");
-        let layers = &self.layout.layers;
-        let width = layers.iter().map(|l| Packed::padded(l.forward.rows)).max().unwrap_or(1);
-        for r in 0..self.columns() {
-            self.line(0, &format!("var<private> hidden_{r}: array<f32, {width}>;"));
-        }
-        if let Some(rows) = products.filter(|p| p.blocks() > 1).map(|p| p.rows).max() {
-            self.line(0, &format!("var<private> wide: array<f32, {}>;", rows * self.columns()));
-        }
-    }
-
     fn comment(&mut self, l: usize, layer: &LayerLayout) {
         let line = format!("// layer {l}: {} -> {}, {}", layer.forward.inputs, layer.forward.rows, layer.activation);
         self.line(1, &line);
     }
 
     /// Trajectories of an invocation.
-    fn r(&self) -> usize {
+    pub(super) fn r(&self) -> usize {
         self.lane.trajectories as usize
     }
 
     /// Columns of a product: values, and tangents if they go along.
-    fn columns(&self) -> usize {
+    pub(super) fn columns(&self) -> usize {
         if self.extras.tangents { 2 * self.r() } else { self.r() }
     }
 
-    fn line(&mut self, depth: usize, line: &str) {
+    pub(super) fn line(&mut self, depth: usize, line: &str) {
         push_line(&mut self.text, depth, line);
     }
 }

@@ -12,6 +12,8 @@ macro_rules! shader {
 mod mlp;
 mod outer;
 mod paired;
+mod privates;
+mod spill;
 mod step;
 #[cfg(test)]
 mod tests;
@@ -90,12 +92,18 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         Kernel::Foresee(rule) => optimizer(*rule, shader!("foresee"), ReadWrite),
         Kernel::Update(rule) => optimizer(*rule, shader!("update"), Read),
     };
+    let (mut text, mut bindings) = (files.join("\n"), bindings);
     debug_assert!(
         bindings.iter().filter(|b| **b != Uniform).count() <= 8,
         "{} needs more storage buffers than every adapter has",
         kernel.name()
     );
-    Source { name: kernel.name(), text: files.join("\n"), bindings }
+    // Of software adapters whose buffers are more than that.
+    if kernel.spills() {
+        text = spill::spill(&text, bindings.len());
+        bindings.push(ReadWrite);
+    }
+    Source { name: kernel.name(), text, bindings }
 }
 
 /// A kernel over elements, whose groups may be folded.

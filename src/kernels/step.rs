@@ -7,7 +7,7 @@ use super::paired::PairedText;
 use super::tile::TileText;
 use super::{Access, binding, conversions};
 use crate::model::Mlp;
-use crate::plan::{Family, FieldLayout, Lane, Packed, PairKernel, Sums, Terms, WeightFetch, Words};
+use crate::plan::{Family, FieldLayout, Lane, Packed, PairKernel, Sums, Terms, WeightFetch, Words, spills};
 
 /// A kernel in the making. Weights and schedule are its first bindings.
 pub(super) struct StepText<'a> {
@@ -21,6 +21,8 @@ pub(super) struct StepText<'a> {
     pub(super) bindings: Vec<Access>,
     /// Whether pulling back through a stage hands out its value.
     pub(super) values: bool,
+    /// Whether long arrays are in a buffer.
+    spilled: bool,
 }
 
 /// The functions of the field that a kernel has.
@@ -67,6 +69,7 @@ impl<'a> StepText<'a> {
             extras,
             bindings: vec![Access::Read, Access::Uniform],
             values: false,
+            spilled: spills(field, stages, lane, terms),
         };
         text.weights();
         text.push(&[shader!("common"), shader!("activation"), shader!("schedule"), entry, shader!("status")]);
@@ -138,7 +141,7 @@ impl<'a> StepText<'a> {
             });
             return;
         }
-        let text = MlpText::new(&self.layout, self.field, self.lane, self.extras);
+        let text = MlpText::new(&self.layout, self.field, self.lane, self.extras).spilled(self.spilled);
         self.files.push(match part {
             Part::Forward => text.forward(),
             Part::Reverse => text.reverse(),

@@ -23,7 +23,7 @@ use crate::plan::{
     CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Elsewhere, Family, FieldLayout, FinishCall,
     GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, NormCall, OptimizerCall, OuterCall, PairKernel, ReduceCall,
     ReferenceText, Rule, ShareCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch,
-    Words, write_window,
+    Words, spilled_values, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
@@ -282,6 +282,69 @@ fn check_trips(kernel: &Kernel, per_step: u64, planned_fixed: u64) {
     assert!(fixed <= planned_fixed, "{}: {fixed} trips, the plan says {planned_fixed}", case(kernel));
     // Not so careful that dispatches get short: within a factor of two.
     assert!(2 * step + 50 >= per_step, "{}: {step} trips, the plan says {per_step}", case(kernel));
+}
+
+/// The arrays of a workgroup have room in what the plan sets aside for its trajectories.
+#[test]
+fn the_plan_has_room_for_spilled_arrays() {
+    let mut seen = 0;
+    for kernel in kernels() {
+        let (_, module) = parsed(&kernel);
+        let spilled = module.types.iter().find(|(_, t)| t.name.as_deref() == Some("Spilled"));
+        assert_eq!(spilled.is_some(), kernel.spills(), "{}: arrays in a buffer", case(&kernel));
+        let Some((_, spilled)) = spilled else { continue };
+        let (stages, terms, lane) = match &kernel {
+            Kernel::PairWalk(p) | Kernel::PairReverse(p) => (p.stages, p.terms, p.lane),
+            Kernel::StepForward(s)
+            | Kernel::StepReverse(s)
+            | Kernel::ContinuousReverse(s)
+            | Kernel::Dense(s)
+            | Kernel::DenseReverse(s) => (s.stages, s.terms, s.lane),
+            _ => panic!("{} has no arrays", case(&kernel)),
+        };
+        let field = kernel.field().expect("a field");
+        let planned = 4 * spilled_values(field, stages, [lane; 3], terms) * u64::from(lane.group_trajectories());
+        let bytes = u64::from(span(&module, &spilled.inner));
+        assert!(bytes <= planned, "{}: {bytes} bytes of a workgroup, {planned} planned", case(&kernel));
+        seen += 1;
+    }
+    assert!(seen > 20, "only {seen} kernels keep arrays in a buffer");
+}
+
+/// How long a text takes to compile is told by its lines, and by its private arrays, whose uses are compared pair by pair.
+#[test]
+fn the_text_does_not_grow_with_the_width() {
+    let size = |dim: usize, hidden: &[usize], trajectories: u32| {
+        let lane = Lane { trajectories, ..VECTOR };
+        let mlp = field(dim, hidden, Activation::Tanh, false);
+        let (adjoint, terms) = (Some(Adjoint::Stored), Terms::default());
+        let step = StepKernel { field: mlp.clone(), stages: 4, lane, adjoint, terms };
+        let (words, sources, drifts) = (Words::Two, Sources::Walked, false);
+        let pair = PairKernel { field: mlp, stages: 1, lane, words, sources, terms, drifts };
+        let kernels = [
+            Kernel::StepForward(step.clone()),
+            Kernel::StepReverse(step),
+            Kernel::PairWalk(pair.clone()),
+            Kernel::PairReverse(pair),
+        ];
+        kernels.map(|kernel| {
+            let (source, module) = parsed(&kernel);
+            let private = module.global_variables.iter().filter(|(_, v)| v.space == AddressSpace::Private);
+            let values = private.map(|(_, v)| u64::from(span(&module, &module.types[v.ty].inner)) / 4);
+            (source.text.lines().count(), values.map(|n| n.pow(2)).sum::<u64>())
+        })
+    };
+    // Of the width nothing but numbers is in the text.
+    assert_eq!(size(1, &[1024], 1), size(1, &[3000], 1), "lines and squares of 1-1024-1 and 1-3000-1");
+    // States and layers of up to 128 inputs are written out, once for each product.
+    let [small, large] = [size(64, &[64], 1), size(128, &[128], 1)];
+    for ((lines, squares), (more, most)) in small.into_iter().zip(large) {
+        assert!(more < 2 * lines + 100, "{more} lines of 128-128-128, {lines} of 64-64-64");
+        assert!(squares < 12_000 && most < 12_000, "squares of private arrays: {squares}, {most}");
+    }
+    for (lines, squares) in size(2, &[1024], 1).into_iter().chain(size(1, &[256], 2)).chain(size(64, &[64], 2)) {
+        assert!(lines < 2500 && squares < 20_000, "{lines} lines, {squares} squares");
+    }
 }
 
 /// The generated body of one tiny field, to be read: a change of the generator shows up as a difference here.

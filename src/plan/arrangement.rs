@@ -212,16 +212,17 @@ impl Arrangement {
 
 /// Trajectories per invocation, workgroup size and weight fetch of kernels that take any field. On CPUs several trajectories
 /// share each load of a weight (an uncoalesced load costs eight scalar ones there); 4 is where compile time, seconds in
-/// LLVM, and speed balance. Wide fields take fewer, their text and registers grow with both. On GPUs the hardware does
+/// LLVM, and speed balance. Wide fields take fewer, their text and registers grow with both, and so do states of many
+/// components, whose loops grow with both too. On GPUs the hardware does
 /// the sharing.
 fn plain(field: &Mlp, caps: &Caps) -> Lane {
     let lane = Lane { family: Family::Lane, trajectories: 1, workgroup: 64, fetch: WeightFetch::Uniform };
     match caps.kind {
         DeviceKind::Gpu => lane,
         DeviceKind::Cpu => Lane {
-            trajectories: match field.max_width() {
-                0..=128 => 4,
-                129..=256 => 2,
+            trajectories: match (field.max_width(), field.dim()) {
+                (0..=128, 0..=32) => 4,
+                (0..=256, 0..=64) => 2,
                 _ => 1,
             },
             workgroup: 8,

@@ -56,6 +56,8 @@ pub enum Slot {
     Anchors,
     /// Activations and deltas of the evaluations of one dispatch, `[units, rows]`.
     Scratch,
+    /// Long private arrays of the kernels of one dispatch, where a software adapter would take long to compile them.
+    Spilled,
     /// Rectangles of weights for `outer_product`.
     Rectangles,
     /// Where the sum of each parameter lies in a row of partials, if reverse kernels make them, `[P]`.

@@ -2,6 +2,7 @@
 
 use super::arrangement::Family;
 use super::outer::Outer;
+use super::spill::spills;
 use crate::model::{Loss, Mlp, RunningCost};
 use crate::solver::Adjoint;
 
@@ -253,6 +254,32 @@ pub(crate) enum Kernel {
 }
 
 impl Kernel {
+    /// True if the kernel keeps arrays in [`Slot::Spilled`](super::Slot), its last binding then.
+    pub(crate) fn spills(&self) -> bool {
+        match self {
+            Self::StepForward(s)
+            | Self::StepReverse(s)
+            | Self::ContinuousReverse(s)
+            | Self::Dense(s)
+            | Self::DenseReverse(s) => spills(&s.field, s.stages, s.lane, s.terms),
+            Self::PairWalk(p) | Self::PairReverse(p) => spills(&p.field, p.stages, p.lane, p.terms),
+            _ => false,
+        }
+    }
+
+    /// The field that a kernel evaluates.
+    pub(crate) fn field(&self) -> Option<&Mlp> {
+        match self {
+            Self::StepForward(s)
+            | Self::StepReverse(s)
+            | Self::ContinuousReverse(s)
+            | Self::Dense(s)
+            | Self::DenseReverse(s) => Some(&s.field),
+            Self::PairWalk(p) | Self::PairReverse(p) => Some(&p.field),
+            _ => None,
+        }
+    }
+
     /// Name of the shader file and of its entry point.
     pub(crate) fn name(&self) -> &'static str {
         match self {

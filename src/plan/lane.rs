@@ -4,8 +4,9 @@ use super::arrangement::{Arrangement, Family};
 use super::kernel::{Lane, Sums, Terms, WeightFetch};
 #[cfg(test)]
 use super::kernel::{PairKernel, Sources, StepKernel};
-use super::layout::{FieldLayout, Packed};
+use super::layout::{BLOCK, FieldLayout, Packed};
 use super::shape::Spec;
+use super::spill::{COPIED, COPIED_AT_ONCE, spills, start_trips};
 use super::tile::TileShape;
 use crate::model::Mlp;
 use crate::solver::Adjoint;
@@ -58,12 +59,12 @@ impl Trips {
     /// Trips of the kernels of save times between steps; a step is one of them.
     pub(crate) fn dense(layout: &FieldLayout, field: &Mlp, lane: Lane) -> Self {
         let counts = Counts::new(layout, field, Terms::default(), 1, lane);
-        let Counts { evaluate, record, back, whole, .. } = counts;
+        let Counts { evaluate, record, back, whole, start, .. } = counts;
         Self {
             forward_step: 2 * whole + looped(2, 2 * whole + evaluate),
             // With the time's share and the copies of the cotangents.
             reverse_step: 3 * whole + looped(2, 6 * whole + record + back),
-            fixed: 4 * whole,
+            fixed: 4 * whole + start,
         }
     }
 }
@@ -83,13 +84,23 @@ struct Counts {
     pay: u64,
     charge: u64,
     clock: u64,
+    /// What is done once, where arrays are kept in a buffer.
+    start: u64,
 }
 
 impl Counts {
     fn new(layout: &FieldLayout, field: &Mlp, terms: Terms, stages: u64, lane: Lane) -> Self {
+        let spilled = spills(field, u32::try_from(stages).unwrap_or(u32::MAX), lane, terms);
+        // Inputs that come by way of short arrays, a loop for each part.
+        let copied = |inputs: usize, at_once: usize| {
+            if spilled { (inputs / at_once + inputs.div_ceil(COPIED)) as u64 } else { 0 }
+        };
         let product = |packed: &Packed| match packed.blocks() as u64 {
-            1 => looped(packed.rows as u64, 0),
-            blocks => looped(packed.rows as u64, 0) * 2 + looped(blocks, looped(packed.rows as u64, 0)),
+            1 => copied(packed.inputs, 1) + looped(packed.rows as u64, 0),
+            blocks => {
+                let block = copied(BLOCK, COPIED_AT_ONCE) + looped(packed.rows as u64, 0);
+                looped(packed.rows as u64, 0) * 2 + looped(blocks, block)
+            }
         };
         let hidden = layout.layers.len() - 1;
         // Where weights come in pairs the last layer goes along with the one before.
@@ -130,12 +141,13 @@ impl Counts {
             } else {
                 0
             },
+            start: start_trips(field, u32::try_from(stages).unwrap_or(u32::MAX), lane, terms),
         }
     }
 
     /// A Runge–Kutta method.
     fn single(&self, adjoint: Option<Adjoint>) -> Trips {
-        let &Self { evaluate, record, back, whole, combine, stages, pay, charge, clock, .. } = self;
+        let &Self { evaluate, record, back, whole, combine, stages, pay, charge, clock, start, .. } = self;
         // Keeping derivatives along the probe; the end of an entry and of a segment.
         let (keep, turn) = (if charge > 0 { whole } else { 0 }, if clock > 0 { 3 * whole } else { 0 });
         // Argument, evaluation, keeping k_i.
@@ -147,7 +159,7 @@ impl Counts {
             return Trips {
                 forward_step,
                 reverse_step: walked + 2 * combine + 5 * whole,
-                fixed: stage(evaluate) + 12 * whole + clock + charge,
+                fixed: stage(evaluate) + 12 * whole + clock + charge + start,
             };
         }
         let phases = if adjoint == Some(Adjoint::Backsolve) { 2 } else { 1 };
@@ -156,11 +168,15 @@ impl Counts {
             let recorded =
                 (phases - 1) * (whole + combine) + looped(phases * stages - 1, combine + evaluate + whole + combine);
             let adjoint = looped(stages, 2 * combine + pull + whole);
-            return Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole, fixed: 12 * whole };
+            return Trips {
+                forward_step,
+                reverse_step: recorded + adjoint + combine + 3 * whole,
+                fixed: 12 * whole + start,
+            };
         }
         let recorded = (phases - 1) * combine + looped(phases * stages, combine + record + whole + combine + keep);
         let adjoint = looped(stages, combine + back + whole + charge + clock);
-        Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole + turn, fixed: 12 * whole }
+        Trips { forward_step, reverse_step: recorded + adjoint + combine + 3 * whole + turn, fixed: 12 * whole + start }
     }
 
     /// A method on a pair, whose adjoint may walk back itself; a step is an update.

@@ -35,6 +35,9 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
             memory.add(Slot::AskedPoints, shape.asked_values());
         }
     }
+    if shape.spilled > 0 {
+        memory.add(Slot::Spilled, shape.spilled);
+    }
     memory.add(Slot::Measures, shape.measures_values());
     if let Some(values) = reference_values(spec, shape) {
         memory.add(Slot::Reference, values);

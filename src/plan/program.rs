@@ -78,15 +78,19 @@ impl Program {
     pub(crate) fn dispatch(
         &mut self,
         kernel: impl Into<Arc<Kernel>>,
-        bindings: Vec<Binding>,
+        mut bindings: Vec<Binding>,
         groups: [u32; 2],
         call: &impl bytemuck::Pod,
         flops: u64,
     ) {
+        let kernel = kernel.into();
+        if kernel.spills() {
+            bindings.push(Slot::Spilled.into());
+        }
         let mut words = [0; CALL_WORDS];
         let bytes = bytemuck::bytes_of(call);
         bytemuck::cast_slice_mut::<u32, u8>(&mut words)[..bytes.len()].copy_from_slice(bytes);
-        self.commands.push(Command::Dispatch(Dispatch { kernel: kernel.into(), bindings, groups, call: words, flops }));
+        self.commands.push(Command::Dispatch(Dispatch { kernel, bindings, groups, call: words, flops }));
     }
 
     pub(crate) fn extend(&mut self, other: Self) {

@@ -12,6 +12,7 @@ use super::layout::FieldLayout;
 use super::limits::{Limits, Unit, check_spec, limit};
 use super::outer::rectangles;
 use super::schedule::WINDOW;
+use super::spill::spilled_values;
 use super::track::Track;
 use super::word;
 use crate::error::Result;
@@ -192,6 +193,8 @@ pub(crate) struct Shape {
     pub reverse_tile: u32,
     /// Steps of one reverse dispatch, at most.
     pub reverse_steps: u64,
+    /// Values of private arrays that a dispatch keeps in a buffer.
+    pub spilled: u64,
     /// Distance between scratch units: rows of one reverse dispatch.
     pub rows: u32,
     /// Kept boundaries in one binding.
@@ -242,6 +245,14 @@ impl Shape {
         };
         let tile_limit = u64::from(caps.max_workgroups).saturating_mul(arrangement.least_trajectories().into());
         let tile_limit = (tile_limit / group * group).max(group);
+        let scratch = caps.scratch_bytes.min(spec.scratch);
+        let unit = u64::from(STRIDE).max(group);
+        let spilled =
+            spilled_values(field, stages, [arrangement.forward, arrangement.reverse, arrangement.other], terms);
+        let tile_limit = match (scratch / 4).checked_div(spilled) {
+            Some(fitting) => tile_limit.min((fitting / unit * unit).max(unit)),
+            None => tile_limit,
+        };
         let forward_tile = stride.min(tile_limit);
         let forward_steps = most_steps(trips.forward_step)
             .min(caps.submit_flops / step_flops.saturating_mul(forward_tile))
@@ -249,8 +260,6 @@ impl Shape {
         // Scratch: as many trajectories of one step as fit the budget, then as many steps.
         let evaluation_rows = u64::from(stages * terms.evaluation_rows());
         let unit_bytes = layout.units as u64 * 4 * evaluation_rows;
-        let scratch = caps.scratch_bytes.min(spec.scratch);
-        let unit = u64::from(STRIDE).max(group);
         let fitting = |bytes: u64| match &inside {
             // Rows of partials take its place.
             Some(inside) => bytes / inside.bytes() * u64::from(arrangement.reverse.group_trajectories()),
@@ -303,6 +312,7 @@ impl Shape {
             saves: word(saves, "save times")?,
             entries: track.entries as u64,
             keeping,
+            spilled: spilled * forward_tile.max(reverse_tile),
             forward_tile: word(forward_tile, "trajectories")?,
             forward_steps,
             reverse_tile: word(reverse_tile, "trajectories")?,

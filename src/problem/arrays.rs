@@ -23,6 +23,22 @@ pub(crate) fn from_device(values: &[f32], stride: u32, batch: usize, dim: usize)
     rows
 }
 
+/// Puts values of `[time, dim, stride]`, from place `first` on, into rows of `[time, batch, dim]`.
+pub(crate) fn put_rows(values: &[f32], first: usize, stride: u32, [batch, dim]: [usize; 2], rows: &mut [f32]) {
+    let stride = stride as usize;
+    let (mut rest, mut place) = (values, first);
+    while !rest.is_empty() {
+        let (line, from) = (place / stride, place % stride);
+        let (now, later) = rest.split_at(rest.len().min(stride - from));
+        let (time, component) = (line / dim, line % dim);
+        for (trajectory, value) in (from..batch).zip(now) {
+            rows[(time * batch + trajectory) * dim + component] = *value;
+        }
+        place += now.len();
+        rest = later;
+    }
+}
+
 /// An error that names the first value that is NaN or infinite.
 pub(crate) fn check_finite<S, D>(what: &str, array: &ArrayBase<S, D>) -> Result<()>
 where

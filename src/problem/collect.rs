@@ -2,11 +2,11 @@
 
 use ndarray::{Array2, Array3, s};
 
-use super::arrays::from_device;
+use super::arrays::{from_device, put_rows};
 use super::outcome::{Cost, Gradient, Reconstruction, Report, TrajectoryStatus};
 use super::session::{Seed, Session};
 use crate::error::{Error, Result};
-use crate::gpu::read;
+use crate::gpu::{read, read_each};
 use crate::plan::{Arithmetic, Slot, TIME_PARTS, summary};
 use crate::solver::TimeGradient;
 
@@ -40,7 +40,7 @@ impl Session {
         let cost = self.cost(&report, theta_squares, summed)?;
         let x0 = if wrt.x0 { self.initial_adjoint()? } else { Array2::zeros((0, self.plan.spec.field.dim())) };
         let times = if wrt.times() { Some(self.time_gradient(&report, theta_squares, summed)?) } else { None };
-        let targets = if wrt.targets { Some(self.at_saves(self.plan.seen())?.mapv(|c| 0.0 - c)) } else { None };
+        let targets = if wrt.targets { Some(self.at_saves(self.plan.seen())?.mapv_into(|c| 0.0 - c)) } else { None };
         let reconstruction = self.reconstruction(&report)?;
         Ok(Gradient {
             loss,
@@ -130,9 +130,12 @@ impl Session {
     pub(super) fn at_saves(&self, slot: Slot) -> Result<Array3<f32>> {
         let shape = &self.plan.shape;
         let (batch, dim) = (self.batch(), self.plan.spec.field.dim());
-        let values: Vec<f32> = read(&self.arena, slot, u64::from(shape.observations) * shape.state_values())?;
-        let states = values.chunks(dim * shape.stride as usize);
-        let rows: Vec<f32> = states.flat_map(|state| from_device(state, shape.stride, batch, dim)).collect();
+        let mut rows = vec![0.0; shape.observations as usize * batch * dim];
+        let mut place = 0;
+        read_each(&self.arena, slot, u64::from(shape.observations) * shape.state_values(), |values| {
+            put_rows(values, place, shape.stride, [batch, dim], &mut rows);
+            place += values.len();
+        })?;
         Array3::from_shape_vec([shape.observations as usize, batch, dim], rows).map_err(|e| internal(&e))
     }
 

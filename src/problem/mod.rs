@@ -19,7 +19,7 @@ use ndarray::{ArrayView2, ArrayView3};
 use crate::error::{Error, Result};
 use crate::gpu::Gpu;
 use crate::model::{Mlp, Parameters};
-use crate::plan::{Arithmetic, Candidate, MemoryPlan, PARTED, Plan, Spec, Wish, candidates, choose};
+use crate::plan::{Arithmetic, Candidate, HostPlan, MemoryPlan, PARTED, Plan, Spec, Wish, candidates, choose};
 use crate::solver::{Adjoint, Contraction, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub use builder::NeuralOdeBuilder;
@@ -181,11 +181,28 @@ impl NeuralOde {
         Ok(Plan::new(self.spec(Purpose::SOLVE, batch, false)?, self.gpu.caps())?.memory)
     }
 
+    /// What a gradient of `batch` trajectories keeps on the host at its peak, without allocating any. A call that finds less
+    /// left is refused.
+    ///
+    /// # Errors
+    /// As [`Self::memory_plan`].
+    pub fn host_plan(&self, batch: usize) -> Result<HostPlan> {
+        Ok(Plan::new(self.spec(Purpose::GRADIENT, batch, false)?, self.gpu.caps())?.host())
+    }
+
+    /// The same of a solve.
+    ///
+    /// # Errors
+    /// As [`Self::memory_plan`].
+    pub fn solve_host_plan(&self, batch: usize) -> Result<HostPlan> {
+        Ok(Plan::new(self.spec(Purpose::SOLVE, batch, false)?, self.gpu.caps())?.host())
+    }
+
     /// Integrates from `x0: [batch, dim]` and returns the states at the save times.
     ///
     /// # Errors
     /// [`Error::Shape`], [`Error::NonFiniteData`] and [`Error::Invalid`] for bad input, [`Error::LimitExceeded`] if it
-    /// does not fit the device, and device errors. A trajectory that leaves the finite numbers is no error: see
+    /// does not fit the device, [`Error::HostMemory`] if it does not fit the host, and device errors. A trajectory that leaves the finite numbers is no error: see
     /// [`Report::status`].
     pub fn solve(&self, theta: &Parameters, x0: ArrayView2<'_, f32>) -> Result<Solution> {
         self.check_input(theta, &x0)?;

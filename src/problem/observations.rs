@@ -1,6 +1,6 @@
 //! What a loss is made of: targets with their weights and mask, checked before anything is dispatched.
 
-use ndarray::{ArrayView3, Zip};
+use ndarray::{Array2, ArrayView3, Axis, Zip};
 
 use super::arrays::{check_finite, to_device};
 use crate::error::{Error, Result};
@@ -99,37 +99,31 @@ impl<'a> Observations<'a> {
         Ok(())
     }
 
-    /// Targets as the device gets them: zero where masked.
-    pub(super) fn device_targets(&self, stride: u32) -> Vec<f32> {
-        let mut values = Vec::new();
-        for (time, state) in self.targets.outer_iter().enumerate() {
-            match &self.mask {
-                None => to_device(state, stride, &mut values),
-                Some(mask) => {
-                    let mask = mask.index_axis(ndarray::Axis(0), time);
-                    let seen = Zip::from(state).and(mask).map_collect(|&v, &seen| if seen { v } else { 0.0 });
-                    to_device(seen.view(), stride, &mut values);
-                }
+    /// Targets at a save time as the device gets them: zero where masked.
+    pub(super) fn device_targets(&self, time: usize, stride: u32, values: &mut Vec<f32>) {
+        let state = self.targets.index_axis(Axis(0), time);
+        match &self.mask {
+            None => to_device(state, stride, values),
+            Some(mask) => {
+                let mask = mask.index_axis(Axis(0), time);
+                let seen = Zip::from(state).and(mask).map_collect(|&v, &seen| if seen { v } else { 0.0 });
+                to_device(seen.view(), stride, values);
             }
         }
-        values
     }
 
-    /// Weights as the device gets them: negative where masked.
-    pub(super) fn device_weights(&self, stride: u32) -> Vec<f32> {
-        let mut weights = self.weights.map_or_else(|| ndarray::Array3::ones(self.targets.raw_dim()), |w| w.to_owned());
+    /// Weights at a save time as the device gets them: negative where masked.
+    pub(super) fn device_weights(&self, time: usize, stride: u32, values: &mut Vec<f32>) {
+        let shape = self.targets.index_axis(Axis(0), time).raw_dim();
+        let mut weights = self.weights.map_or_else(|| Array2::ones(shape), |w| w.index_axis(Axis(0), time).to_owned());
         if let Some(mask) = &self.mask {
-            Zip::from(&mut weights).and(mask).for_each(|w, &seen| {
+            Zip::from(&mut weights).and(mask.index_axis(Axis(0), time)).for_each(|w, &seen| {
                 if !seen {
                     *w = -1.0;
                 }
             });
         }
-        let mut values = Vec::new();
-        for state in weights.outer_iter() {
-            to_device(state, stride, &mut values);
-        }
-        values
+        to_device(weights.view(), stride, values);
     }
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Instant;
 
-use ndarray::{ArrayView2, ArrayView3};
+use ndarray::{ArrayView2, ArrayView3, Axis};
 
 use super::arrays::to_device;
 use super::fuse_if_exact;
@@ -12,6 +12,7 @@ use super::outcome::{FractionBits, Gradient, Report, Solution, TrajectoryStatus,
 use super::reference::{device_reference, reference_of};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, KernelTime, add, execute, execute_profiled, read};
+use crate::host::check_host_memory;
 use crate::model::Parameters;
 use crate::plan::{Arithmetic, Coarse, Elsewhere, Observe, Plan, Program, Slot, Spec, Work, step_of, summary};
 use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, asked};
@@ -130,6 +131,13 @@ impl Moved {
 impl Session {
     pub(super) fn new(gpu: &Gpu, spec: Spec) -> Result<Self> {
         let mut plan = Plan::new(spec, gpu.caps())?;
+        let what =
+            format!("a batch of {} trajectories at {} save times", plan.spec.batch, plan.spec.grid.observations());
+        check_host_memory(
+            &what,
+            plan.host().added_bytes(),
+            "use a smaller batch or fewer save times, or raise the limit",
+        )?;
         fuse_if_exact(gpu, &mut plan)?;
         let arena = Arena::for_plan(gpu, &plan)?;
         if let Some(reference) = plan.spec.cost.as_deref().and_then(reference_of) {
@@ -226,18 +234,19 @@ impl Session {
         let stride = self.plan.shape.stride;
         let observe = match seed {
             Seed::Targets(observations) => {
-                self.arena.upload(Slot::Targets, &observations.device_targets(stride))?;
+                let (times, values) = (observations.targets.shape()[0], self.plan.shape.state_values());
+                let targets = |time, out: &mut Vec<f32>| observations.device_targets(time, stride, out);
+                self.arena.upload_blocks(Slot::Targets, times, values, targets)?;
                 if self.is_weighted() {
-                    self.arena.upload(Slot::Weighting, &observations.device_weights(stride))?;
+                    let weights = |time, out: &mut Vec<f32>| observations.device_weights(time, stride, out);
+                    self.arena.upload_blocks(Slot::Weighting, times, values, weights)?;
                 }
                 Observe::Save
             }
             Seed::Cotangents(values) => {
-                let mut device = Vec::new();
-                for state in values.outer_iter() {
-                    to_device(state, stride, &mut device);
-                }
-                self.arena.upload(self.plan.seen(), &device)?;
+                let make = |time, out: &mut Vec<f32>| to_device(values.index_axis(Axis(0), time), stride, out);
+                let state = self.plan.shape.state_values();
+                self.arena.upload_blocks(self.plan.seen(), values.shape()[0], state, make)?;
                 // No loss gives the share of the running costs; every trajectory counts.
                 let mut values = [0.0_f32; summary::LEN];
                 values[summary::COST_SCALE] = 1.0;
@@ -320,7 +329,7 @@ impl Session {
             parameters.extend(observations.log_scale);
         }
         self.arena.upload(Slot::Theta, &parameters)?;
-        let mut values = Vec::new();
+        let mut values = Vec::with_capacity(x0.ncols() * self.plan.shape.stride as usize);
         to_device(x0, self.plan.shape.stride, &mut values);
         self.arena.upload(Slot::Initial, &values)
     }

@@ -10,6 +10,7 @@ use super::options::{Steps, TrainOptions};
 use super::record::{Record, Skips};
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, Readback, execute, read};
+use crate::host::check_host_memory;
 use crate::model::{Parameters, Wrt};
 use crate::plan::{
     Arithmetic, Coarse, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, Wish, summary,
@@ -124,6 +125,8 @@ impl Trainer {
         let mut plan = TrainPlan::new(spec, wish, shape, seed as u32, options.rule(), gpu.caps())?;
         fuse_if_exact(gpu, &mut plan.pass)?;
         plan.replan(|_| ())?;
+        let host = plan.pass.host_of_training();
+        check_host_memory("the training", host.added_bytes(), "use fewer or shorter series, or a smaller batch")?;
         let arena = Arena::for_plan(gpu, &plan.pass)?;
         let grid = &plan.pass.spec.grid;
         #[expect(clippy::cast_possible_truncation, reason = "reported as f32")]

@@ -222,3 +222,33 @@ fn pickles_and_odd_weights_are_told_apart() {
     let unknown = SOLVE.replace("run.toml", "unknown.toml");
     folder.run(&unknown).failed(2, &["unknown.toml", "line 4", "PReLU", "sigmoid, leaky_relu"]);
 }
+
+/// Under a limit on its address space the binary says what it needs, instead of being aborted half-way.
+#[test]
+#[cfg(target_os = "linux")]
+fn memory_that_is_not_there_is_told_before_the_run() {
+    let folder = Folder::new();
+    let saves: Vec<String> = (1..=2000).map(|i| format!("{}", f64::from(i) * 2e-4)).collect();
+    folder.file("long.toml", &format!("{EULER}save_at = [{}]\n", saves.join(", ")));
+    costate::io::write_npy(folder.path("many.npy"), ndarray::Array2::<f32>::zeros((100_000, 2)).view()).unwrap();
+    let before = folder.entries();
+    // Room for the driver and its threads, not for 1.6 GB of states on a software device and once more for the caller.
+    let limited = |arguments: &str| {
+        let script = format!("ulimit -v 2500000; exec \"$0\" {arguments}");
+        Command::new("sh")
+            .args(["-c", &script, env!("CARGO_BIN_EXE_costate")])
+            .current_dir(folder.0.path())
+            .env("MESA_SHADER_CACHE_DIR", user_cache())
+            .output()
+            .unwrap()
+    };
+    let many = limited(&SOLVE.replace("run.toml", "long.toml").replace("x0.npy", "many.npy"));
+    let stderr = String::from_utf8(many.stderr).unwrap();
+    assert_eq!(many.status.code(), Some(2), "{stderr}");
+    for word in ["error: a batch of 100000 trajectories at 2000 save times", "host memory", "ulimit -v"] {
+        assert!(stderr.contains(word), "'{word}' should be in '{stderr}'");
+    }
+    assert_eq!(folder.entries(), before, "nothing is written");
+    let few = limited(SOLVE);
+    assert_eq!(few.status.code(), Some(0), "what fits is run: {}", String::from_utf8(few.stderr).unwrap());
+}

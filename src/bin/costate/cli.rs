@@ -95,7 +95,7 @@ pub(crate) struct Problem {
     /// In which units states and targets are: those of the data, where the weights tell their scaling, or of the model
     #[arg(long, value_name = "UNITS")]
     pub(crate) units: Option<Units>,
-    /// Show every byte that the run would keep on the device, and stop without running
+    /// Show every byte that the run would keep on the device, and what it takes on the host, and stop without running
     #[arg(long)]
     pub(crate) plan: bool,
     /// The number of trajectories to plan for, instead of --x0

@@ -23,6 +23,7 @@ const FAILED: u8 = 1;
 const USAGE: u8 = 2;
 
 fn main() -> ExitCode {
+    set_runtime_folder();
     let cli = match Cli::try_parse() {
         Ok(cli) => cli,
         Err(e) => return usage(&e),
@@ -49,6 +50,33 @@ fn main() -> ExitCode {
         }
     }
 }
+
+/// Starts this program again, as the same process, with `XDG_RUNTIME_DIR` set, if it is not.
+///
+/// Mesa's Vulkan layer looks for a Wayland display whenever adapters are listed, and without that variable libwayland
+/// prints two lines of errors each time. The variables of a program that runs can only be changed by `unsafe`. Nothing lies
+/// below the value given here, so nobody else can put a display there.
+#[cfg(all(unix, not(target_os = "macos")))]
+fn set_runtime_folder() {
+    use std::os::unix::process::CommandExt as _;
+    const NAME: &str = "XDG_RUNTIME_DIR";
+    // What libwayland takes.
+    if std::env::var_os(NAME).is_some_and(|folder| std::path::Path::new(&folder).is_absolute()) {
+        return;
+    }
+    let Ok(program) = std::env::current_exe() else { return };
+    let mut arguments = std::env::args_os();
+    let mut again = std::process::Command::new(program);
+    if let Some(name) = arguments.next() {
+        again.arg0(name);
+    }
+    // It returns only if that fails, and then the lines are all that is lost.
+    let _ = again.args(arguments).env(NAME, "/dev/null").exec();
+}
+
+/// Only Unix systems with Wayland have it.
+#[cfg(not(all(unix, not(target_os = "macos"))))]
+fn set_runtime_folder() {}
 
 /// One sentence on standard error, whatever a driver or parser put into the message.
 fn fail(message: &str, code: u8) -> ExitCode {
@@ -78,17 +106,21 @@ fn one_line(text: &str) -> String {
     text.split_whitespace().collect::<Vec<_>>().join(" ")
 }
 
-/// Warnings by default, RUST_LOG if it is set and no `-v` is given.
+/// Warnings and long compiling by default, RUST_LOG if it is set and no `-v` is given.
 fn log_to_stderr(verbose: u8) {
     let level = match verbose {
         0 => "warn",
         1 => "info",
         _ => "debug",
     };
+    // Kernels that take long to compile are told in any case.
+    let compile = if verbose < 2 { "info" } else { "debug" };
     let filter = match EnvFilter::try_from_default_env() {
         Ok(filter) if verbose == 0 => filter,
         // Warnings about a run are in its report, and come with that.
-        _ => EnvFilter::new(format!("{level},costate::problem=error,costate::train=error")),
+        _ => EnvFilter::new(format!(
+            "{level},costate::problem=error,costate::train=error,costate::gpu::compile={compile}"
+        )),
     };
     let subscriber = tracing_subscriber::fmt().with_writer(std::io::stderr).with_env_filter(filter).without_time();
     // Only a second subscriber could be in the way, and there is none.

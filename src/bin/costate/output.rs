@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use bytesize::ByteSize;
 use comfy_table::{CellAlignment, LineStyle, Table, TableStyle};
-use costate::{Error, MemoryPlan, Result, Slot};
+use costate::{Error, HostPlan, MemoryPlan, Result, Slot};
 use serde::ser::SerializeMap;
 use serde::{Serialize, Serializer};
 
@@ -82,6 +82,22 @@ impl Serialize for DeviceBytes {
         let mut map = serializer.serialize_map(Some(entries.len() + 1))?;
         for (slot, bytes) in entries {
             map.serialize_entry(&slot_name(*slot), bytes)?;
+        }
+        map.serialize_entry("total", &self.0.total_bytes())?;
+        map.end()
+    }
+}
+
+/// What a run keeps on the host as a JSON object: bytes by name, and their `total`.
+#[derive(Clone, Debug)]
+pub(crate) struct HostBytes(pub(crate) HostPlan);
+
+impl Serialize for HostBytes {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let entries = self.0.entries();
+        let mut map = serializer.serialize_map(Some(entries.len() + 1))?;
+        for (name, bytes) in entries {
+            map.serialize_entry(name, bytes)?;
         }
         map.serialize_entry("total", &self.0.total_bytes())?;
         map.end()

@@ -8,7 +8,7 @@ use ndarray::{Array1, Array3, aview1};
 
 use super::report::RunReport;
 use super::units::Units;
-use super::{Input, Outcome, given, inputs, narrow, plan, planned_batch, problem};
+use super::{Input, Outcome, check_readable, given, inputs, narrow, plan, planned_batch, problem};
 use crate::cli::{Global, Gradient};
 use crate::config::Config;
 use crate::output;
@@ -76,6 +76,7 @@ impl Seen {
     fn read(args: &Gradient, units: &Units, expected: [usize; 3]) -> Result<Self> {
         let path = args.cotangents.as_deref().or(args.targets.as_deref());
         let path = given(path, "--targets")?;
+        check_readable(&[Some(path), args.mask.as_deref(), args.observation_weights.as_deref()])?;
         let mask = match &args.mask {
             Some(path) => Some(fitting(path, read_mask3(path)?, expected)?),
             None => None,

@@ -13,7 +13,7 @@ mod units;
 use std::path::Path;
 
 use costate::io::{Weights, read_npy2, read_weights};
-use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Result, Wrt};
+use costate::{AdapterRequest, Error, Gpu, NeuralOde, NeuralOdeBuilder, Result, Wrt, check_host_memory};
 use ndarray::Array2;
 
 use crate::cli::{Global, Problem};
@@ -73,6 +73,16 @@ fn inputs(config: &Config, args: &Problem) -> Inputs {
         .and("cost.reference", config.reference_file())
 }
 
+/// Bytes for each byte of a file of arrays while it is read: the file, its values in f64, and in f32.
+const READING: u64 = 4;
+
+/// Refuses files that there is no memory for. What cannot be looked at is for the reader to tell.
+fn check_readable(files: &[Option<&Path>]) -> Result<()> {
+    let sizes = files.iter().flatten().filter_map(|path| std::fs::metadata(path).ok()).map(|data| data.len());
+    let needed = sizes.fold(0, u64::saturating_add).saturating_mul(READING);
+    check_host_memory("reading the input", needed, "give fewer trajectories or save times, or raise the limit")
+}
+
 /// Weights and initial states in the units of the model, read and checked before a device is opened.
 struct Input {
     weights: Weights,
@@ -82,6 +92,7 @@ struct Input {
 
 impl Input {
     fn read(config: &Config, args: &Problem) -> Result<Self> {
+        check_readable(&[args.weights.as_deref(), args.x0.as_deref()])?;
         let file = given(args.weights.as_deref(), "--weights")?;
         let weights = read_weights(file, &config.field()?)?;
         let units = Units::choose(args.units, Some((&weights, file)))?;

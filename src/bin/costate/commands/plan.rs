@@ -1,12 +1,13 @@
-//! What `--plan` shows: every byte that a run would keep on the device, and what other adjoints would.
+//! What `--plan` shows: every byte that a run would keep on the device, and what other adjoints would; and what it takes on
+//! the host.
 
-use costate::{Adjoint, AdjointOptions, Error, FieldEvaluations, Gpu, MemoryPlan, NeuralOde, Result, Wrt};
+use costate::{Adjoint, AdjointOptions, Error, FieldEvaluations, Gpu, HostPlan, MemoryPlan, NeuralOde, Result, Wrt};
 use serde::Serialize;
 
 use super::{Outcome, builder};
 use crate::cli::Global;
 use crate::config::Config;
-use crate::output::{self, DeviceBytes};
+use crate::output::{self, DeviceBytes, HostBytes};
 
 /// The JSON object of a plan.
 #[derive(Serialize)]
@@ -18,6 +19,7 @@ struct Plan<'a> {
     batch: usize,
     steps: usize,
     device_bytes: DeviceBytes,
+    host_bytes: HostBytes,
     /// None for a solve, which has no adjoint.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     candidates: Vec<Candidate>,
@@ -39,7 +41,8 @@ pub(super) struct Candidate {
 /// What a solve would keep.
 pub(super) fn solve(config: &Config, gpu: &Gpu, ode: &NeuralOde, batch: usize, global: &Global) -> Result<Outcome> {
     let plan = ode.solve_memory_plan(batch).map_err(|e| config.keyed(e))?;
-    show(global, gpu, ode, batch, plan, Vec::new())
+    let host = ode.solve_host_plan(batch)?;
+    show(global, gpu, ode, batch, (plan, host), Vec::new())
 }
 
 /// What a gradient would keep, and every other adjoint of the method.
@@ -63,7 +66,8 @@ pub(super) fn gradient(
         }
         plan => plan?,
     };
-    show(global, gpu, ode, batch, plan, candidates)
+    let host = ode.host_plan(batch)?;
+    show(global, gpu, ode, batch, (plan, host), candidates)
 }
 
 /// The exact ways that a budget chooses among, if it may, and the other adjoints of the method.
@@ -125,7 +129,7 @@ fn show(
     gpu: &Gpu,
     ode: &NeuralOde,
     batch: usize,
-    plan: MemoryPlan,
+    (plan, host): (MemoryPlan, HostPlan),
     candidates: Vec<Candidate>,
 ) -> Result<Outcome> {
     if global.json {
@@ -137,14 +141,19 @@ fn show(
             batch,
             steps: ode.grid().steps(),
             device_bytes: DeviceBytes(plan),
+            host_bytes: HostBytes(host),
             candidates,
         })?;
         return Ok(Outcome::Done);
     }
-    let rows = plan.entries().iter().map(|(slot, bytes)| (output::slot_name(*slot), *bytes));
-    let rows = rows.chain([("total".to_owned(), plan.total_bytes())]);
-    let rows = rows.map(|(name, bytes)| [name, bytes.to_string(), output::bytes(bytes)]);
-    let mut text = output::table(["buffer", "bytes", ""], 2, rows);
+    let listed = |header, entries: Vec<(String, u64)>, total: u64| {
+        let rows = entries.into_iter().chain([("total".to_owned(), total)]);
+        output::table([header, "bytes", ""], 2, rows.map(|(name, n)| [name, n.to_string(), output::bytes(n)]))
+    };
+    let buffers = plan.entries().iter().map(|(slot, bytes)| (output::slot_name(*slot), *bytes)).collect();
+    let kept = host.entries().iter().map(|(name, bytes)| ((*name).to_owned(), *bytes)).collect();
+    let mut text = listed("buffer", buffers, plan.total_bytes());
+    text = format!("{text}\n\n{}", listed("on the host", kept, host.total_bytes()));
     if !candidates.is_empty() {
         text = format!("{text}\n\n{}", table(&candidates));
     }
