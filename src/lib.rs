@@ -79,8 +79,8 @@ pub use gpu::{AdapterRequest, AdapterSummary, Gpu, KernelTime, adapters};
 pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
 pub use plan::{Candidate, Caps, DeviceKind, Family, FieldEvaluations, KernelOptions, MemoryPlan, Slot};
 pub use problem::{
-    Cost, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE, Reconstruction, Report,
-    Solution, TrajectoryStatus, Warning,
+    Cost, ErrorEstimate, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE, Reconstruction,
+    Report, Solution, TrajectoryStatus, Warning,
 };
 pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGradient, TimeGrid};
 

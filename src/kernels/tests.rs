@@ -20,9 +20,9 @@ use super::mlp::{Extras, MlpText};
 use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Family, FieldLayout, GatherCall, Lane, LossCall,
-    MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec, StartCall,
-    StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Estimate, Family, FieldLayout, GatherCall, Lane,
+    LossCall, MAX_STAGES, NO_SLOT, OptimizerCall, OuterCall, PairKernel, ReduceCall, ReferenceText, Sources, Spec,
+    StartCall, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch, Words, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 

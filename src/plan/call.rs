@@ -52,7 +52,7 @@ pub(crate) const KEEP: u32 = 2;
 pub(crate) const SAVE: u32 = 4;
 /// Bit of [`StepCall::mode`]: put trajectories into quarantine that are too far away there for a loss.
 pub(crate) const LIMIT: u32 = 8;
-/// Bit of [`StepCall::mode`]: add up the running cost.
+/// Bit of [`StepCall::mode`]: add up the running cost, and estimate the errors of steps.
 pub(crate) const PAY: u32 = 16;
 /// Bit of [`StepCall::mode`]: the dispatch has the first step of the grid.
 pub(crate) const FIRST: u32 = 32;

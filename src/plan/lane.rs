@@ -83,6 +83,8 @@ struct Counts {
     pay: u64,
     charge: u64,
     clock: u64,
+    /// The error estimate of a step.
+    estimate: u64,
 }
 
 impl Counts {
@@ -125,6 +127,7 @@ impl Counts {
             pull,
             pay: pays(whole + search),
             charge: pays(looped(components, summed) + 3 * whole + search),
+            estimate: if terms.estimate.is_some() { combine + 2 * whole } else { 0 },
             clock: if terms.clock {
                 looped(trajectories, looped(field.dim() as u64, summed) + pays(2 * each))
             } else {
@@ -141,7 +144,7 @@ impl Counts {
         // Argument, evaluation, keeping k_i.
         let stage = |mlp: u64| looped(stages, combine + mlp + whole);
         // Update of the state, test for non-finite values, observation.
-        let forward_step = stage(evaluate + pay) + combine + 3 * whole;
+        let forward_step = stage(evaluate + pay) + combine + 3 * whole + self.estimate;
         if adjoint == Some(Adjoint::Continuous) {
             let walked = looped(stages, 2 * combine + record + back + 4 * whole + charge + clock);
             return Trips {

@@ -121,6 +121,7 @@ impl NeuralOdeBuilder {
         spec.cost = self.cost.map(Arc::new);
         spec.wrt = self.wrt;
         spec.kernels = self.kernels;
+        spec.estimate = true;
         Plan::new(spec.clone(), gpu.caps())?;
         if self.tolerance.is_nan() || self.tolerance < 0.0 {
             let remedy = "use a distance ≥ 0 in the units of the state";

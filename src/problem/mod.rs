@@ -3,6 +3,7 @@
 mod arrays;
 mod builder;
 mod collect;
+mod estimate;
 mod kernels;
 mod observations;
 mod outcome;
@@ -21,6 +22,7 @@ use crate::plan::{Arithmetic, Candidate, MemoryPlan, Plan, Spec, Wish, candidate
 use crate::solver::{Adjoint, Method, RANGE, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub use builder::NeuralOdeBuilder;
+pub use estimate::ErrorEstimate;
 pub use observations::Observations;
 pub(crate) use observations::check_loss;
 use observations::check_shape;

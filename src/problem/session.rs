@@ -327,6 +327,7 @@ impl Session {
         let status = read_status(&words, &spec.grid, |entry| step_of(entry, spec.method, &spec.grid, spec.contraction));
         let mut report = Report {
             copy_difference: self.copy_difference(&status)?,
+            error_estimate: self.error_estimate(&status)?,
             status,
             steps: spec.grid.steps(),
             field_evaluations: self.plan.evaluations(),
@@ -359,6 +360,9 @@ impl Session {
                 spec.options.log_words.unwrap_or(if spec.contraction.is_some() { DEFAULT_LOG_WORDS } else { 0 });
             let log_words = (possible && !most).then_some(words);
             self.warn(&mut report, Warning::CopiesParted { difference, limit: PARTED, log_words });
+        }
+        if let Some(warning) = self.large_estimate(&report) {
+            self.warn(&mut report, warning);
         }
         Ok(report)
     }

@@ -88,6 +88,8 @@ pub(super) struct RunReport<'a> {
     reconstruction: Option<Reconstruction>,
     /// Largest distance of the two copies of a pair.
     copy_difference: Option<f32>,
+    /// Largest relative error estimate of a step.
+    error_estimate: Option<f32>,
     /// Bits below the point, for states in fixed point.
     fraction_bits: Option<u32>,
     device_bytes: DeviceBytes,
@@ -116,6 +118,7 @@ impl<'a> RunReport<'a> {
             differentiated: None,
             reconstruction: None,
             copy_difference: report.copy_difference,
+            error_estimate: report.error_estimate.as_ref().map(|e| e.largest),
             fraction_bits: report.fraction_bits,
             device_bytes: DeviceBytes(report.memory.clone()),
             trajectories: Trajectories {
@@ -205,6 +208,9 @@ impl<'a> RunReport<'a> {
         }
         if let Some(difference) = self.copy_difference {
             lines.push(format!("copies         {difference:.2e} apart at most"));
+        }
+        if let Some(error) = self.error_estimate {
+            lines.push(format!("error of steps {error:.2e} of a component, estimated"));
         }
         if let Some(bits) = self.fraction_bits {
             lines.push(format!("fixed point    {bits} fraction bits, range ±{}", range(bits)));
