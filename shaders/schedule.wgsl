@@ -5,9 +5,11 @@ struct Coefficient {
     @size(16) value: f32,
 }
 
+// Time and weight of a stage, and its weight in the error estimate; the field at the end of the step is one stage more.
 struct Node {
     c: f32,
-    @size(12) b: f32,
+    b: f32,
+    @size(8) error: f32,
 }
 
 // Numbers of a method on a pair: factors of target and source in an update, weights of y and z in the output.

@@ -1,9 +1,9 @@
 // Advances the state of a tile of the batch by a run of steps.
 // In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride], status (first step
-// that left the finite numbers), running cost, and with the stored adjoint the state before each step.
+// that left the finite numbers), running cost, error estimate, and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
 // Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, observe, store_*, pay or
-// pay_nothing, largest, generated mlp_eval. Twin: src/reference/solve.rs.
+// pay_nothing, largest, estimate or estimate_none, generated mlp_eval. Twin: src/reference/solve.rs.
 
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<f32>;
@@ -29,6 +29,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         note_value(q, x[q]);
     }
     begin_paying();
+    begin_estimate();
     observe(call.outer_slot);
     for (var n = 0u; n < call.steps; n++) {
         let step = schedule.entries[call.first_step + n];
@@ -39,10 +40,15 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
             stage_argument(i, step.h);
             let t = step.start + schedule.nodes[i].c * step.h;
             mlp_eval(t);
+            if (s == 0u) {
+                close_estimate();
+            }
             pay(schedule.nodes[i].b * step.h, t);
             keep_stage(i);
         }
+        open_estimate(step.h);
         advance(step.h);
+        weigh_estimate();
         check(call.step_number + n);
         for (var q = 0u; q < COMPONENTS; q++) {
             note_value(q, x[q]);
@@ -50,6 +56,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         observe(step.slot);
     }
     end_paying();
+    end_estimate();
     if (owns()) {
         end_largest();
         for (var q = 0u; q < COMPONENTS; q++) {

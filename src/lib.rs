@@ -81,8 +81,8 @@ pub use host::check_host_memory;
 pub use model::{Activation, Init, Layer, Loss, Mlp, MlpBuilder, Parameters, Reference, RunningCost, Wrt};
 pub use plan::{Candidate, Caps, DeviceKind, Family, FieldEvaluations, HostPlan, KernelOptions, MemoryPlan, Slot};
 pub use problem::{
-    Cost, FractionBits, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE, Reason,
-    Reconstruction, Report, Solution, TrajectoryStatus, Warning,
+    Cost, ErrorEstimate, FractionBits, Gradient, NeuralOde, NeuralOdeBuilder, Observations, RECONSTRUCTION_TOLERANCE,
+    Reason, Reconstruction, Report, Solution, TrajectoryStatus, Warning,
 };
 pub use solver::{Adjoint, AdjointOptions, Method, Tableau, TimeGradient, TimeGrid};
 

@@ -101,12 +101,13 @@ impl<'a> MlpText<'a> {
             self.product(layer.forward, layer.forward.rows, source(l), |lines| {
                 for r in 0..lines.r {
                     let target = if last { lines.component("value", r) } else { format!("hidden_{r}[j]") };
+                    let value = value_of(activation, &format!("s{r}"));
                     if !lines.tangents {
-                        lines.line(&format!("{target} = {activation}_value(s{r});"));
+                        lines.line(&format!("{target} = {value};"));
                         continue;
                     }
                     let along = lines.r + r;
-                    lines.line(&format!("let a{r} = {activation}_value(s{r});"));
+                    lines.line(&format!("let a{r} = {value};"));
                     lines.line(&format!("{target} = a{r};"));
                     let target = if last { lines.component("tangent", r) } else { format!("hidden_{along}[j]") };
                     lines.line(&format!("{target} = {activation}_slope(s{r}, a{r}) * s{along};"));
@@ -146,12 +147,18 @@ impl<'a> MlpText<'a> {
             self.comment(l, layer);
             self.product(layer.forward, layer.forward.rows, source(l), |lines| {
                 for r in 0..lines.r {
-                    let value = format!("{activation}_value(s{r})");
+                    let value = value_of(activation, &format!("s{r}"));
                     let kept = if next.is_some() { lines.keep(&value, r) } else { value };
                     lines.line(&format!("let a{r} = {kept};"));
                 }
-                let slopes: Vec<String> =
-                    (0..lines.r).map(|r| lines.keep(&format!("{activation}_slope(s{r}, a{r})"), r)).collect();
+                let slope = |r: usize| match next {
+                    // The values of hidden layers have shown arguments that are not finite.
+                    None if activation != Activation::Identity => {
+                        format!("passed_on({activation}_slope(s{r}, a{r}), s{r})")
+                    }
+                    _ => format!("{activation}_slope(s{r}, a{r})"),
+                };
+                let slopes: Vec<String> = (0..lines.r).map(|r| lines.keep(&slope(r), r)).collect();
                 lines.store(delta_unit, "j", &slopes);
                 if let Some(unit) = next {
                     lines.store(unit, "j", &lines.names("a", lines.r));
@@ -335,6 +342,14 @@ impl<'a> MlpText<'a> {
 
     pub(super) fn line(&mut self, depth: usize, line: &str) {
         push_line(&mut self.text, depth, line);
+    }
+}
+
+/// An activation's value at `argument`, not finite where that is not.
+pub(super) fn value_of(activation: Activation, argument: &str) -> String {
+    match activation {
+        Activation::Identity => argument.to_owned(),
+        _ => format!("passed_on({activation}_value({argument}), {argument})"),
     }
 }
 

@@ -193,6 +193,7 @@ fn step_forward(step: &StepKernel) -> (Vec<String>, Vec<Access>) {
         text.push(&[shader!("store_nothing")]);
     }
     text.push(&[shader!("step_forward")]);
+    text.estimate();
     text.pay();
     text.done()
 }

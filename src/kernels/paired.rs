@@ -13,6 +13,7 @@
 
 use std::fmt::Write as _;
 
+use super::mlp::value_of;
 use crate::model::{Activation, Mlp};
 use crate::plan::{FieldLayout, InsideLayout, LOAD, Lane, LayerLayout, Packed, SumRows};
 
@@ -85,7 +86,7 @@ impl<'a> PairedText<'a> {
             self.line(1, "{");
             self.inputs(2, l);
             self.begin(2, layout.layers[l].forward);
-            self.activations(l);
+            self.activations(l, true);
             if keeps {
                 self.keep_pairs(3, &format!("hidden{l}"), "a");
             } else {
@@ -102,7 +103,8 @@ impl<'a> PairedText<'a> {
         for o in 0..self.dim {
             for r in 0..self.r {
                 let at = o * self.r + r;
-                self.line(1, &format!("value[{at}u] = {}_value(d{o}_{r});", last.activation));
+                let value = value_of(last.activation, &format!("d{o}_{r}"));
+                self.line(1, &format!("value[{at}u] = {value};"));
             }
         }
         self.line(0, "}");
@@ -146,8 +148,8 @@ impl<'a> PairedText<'a> {
             self.line(1, "{");
             self.inputs_again(2, l);
             self.begin(2, forward);
-            self.activations(l);
-            self.finite(3, "a");
+            self.activations(l, false);
+            self.finite(3, "s", "a");
             self.keep_pairs(3, &format!("hidden{l}"), "a");
             if !activation.slope_follows() {
                 self.slopes(activation, "s", "a");
@@ -182,8 +184,8 @@ impl<'a> PairedText<'a> {
         self.line(1, "{");
         self.inputs_again(2, l);
         self.begin(2, layer.forward);
-        self.activations(l);
-        self.finite(3, "a");
+        self.activations(l, false);
+        self.finite(3, "s", "a");
         self.slopes(layer.activation, "s", "a");
         self.load_row(3, output.transposed, "j", "v");
         for o in 0..self.dim {
@@ -197,7 +199,7 @@ impl<'a> PairedText<'a> {
             let terms: Vec<String> = (0..self.dim).map(|o| format!("v{o} * p{o}_{r}")).collect();
             self.line(3, &format!("var d{r} = ({}) * m{r};", terms.join(" + ")));
         }
-        self.finite(3, "d");
+        self.finite(3, "d", "d");
         let ends = (0..self.dim).map(|o| self.over_trajectories(|r| format!("p{o}_{r} * a{r}"))).collect();
         self.unit_done(l, ends, "c");
         self.line(1, "}");
@@ -225,7 +227,7 @@ impl<'a> PairedText<'a> {
         for r in 0..self.r {
             self.line(3, &format!("var d{r} = s{r} * m{r};"));
         }
-        self.finite(3, "d");
+        self.finite(3, "d", "d");
         if l == 0 {
             self.load_row(3, layer.forward, "j", "v");
             for i in 0..self.dim {
@@ -337,11 +339,14 @@ impl<'a> PairedText<'a> {
         }
     }
 
-    /// Activations `a{r}` of the unit of layer l at hand.
-    fn activations(&mut self, l: usize) {
+    /// Activations `a{r}` of the unit of layer l at hand, with `passes` not finite where their arguments are not.
+    fn activations(&mut self, l: usize, passes: bool) {
         let activation = self.layout.layers[l].activation;
         for r in 0..self.r {
-            self.line(3, &format!("var a{r} = {activation}_value(s{r});"));
+            let argument = format!("s{r}");
+            let value =
+                if passes { value_of(activation, &argument) } else { format!("{activation}_value({argument})") };
+            self.line(3, &format!("var a{r} = {value};"));
         }
     }
 
@@ -351,10 +356,10 @@ impl<'a> PairedText<'a> {
         }
     }
 
-    /// Makes zeros of values that are not finite, and notes whose they were.
-    fn finite(&mut self, depth: usize, name: &str) {
+    /// Makes zeros of values where `of` is not finite, and notes whose they were. A finite argument has a finite activation.
+    fn finite(&mut self, depth: usize, of: &str, name: &str) {
         for r in 0..self.r {
-            let exponent = format!("let e{name}{r} = bitcast<u32>({name}{r}) & EXPONENT;");
+            let exponent = format!("let e{name}{r} = bitcast<u32>({of}{r}) & EXPONENT;");
             let noted = format!("worst{r} = max(worst{r}, e{name}{r});");
             let zero = format!("{name}{r} = select({name}{r}, 0.0, e{name}{r} == EXPONENT);");
             self.line(depth, &format!("{exponent} {noted} {zero}"));

@@ -7,7 +7,10 @@ use super::paired::PairedText;
 use super::tile::TileText;
 use super::{Access, binding, conversions};
 use crate::model::Mlp;
-use crate::plan::{Family, FieldLayout, Lane, Packed, PairKernel, Sums, Terms, WeightFetch, Words, spills};
+use crate::plan::{
+    COMPONENT_ROWS, ERROR_ROW, Estimate, Family, FieldLayout, LENGTH_ROW, Lane, Packed, PairKernel, Sums, Terms,
+    WeightFetch, Words, spills,
+};
 
 /// A kernel in the making. Weights and schedule are its first bindings.
 pub(super) struct StepText<'a> {
@@ -174,6 +177,18 @@ impl<'a> StepText<'a> {
         } else {
             self.push(&[shader!("pay_nothing")]);
         }
+    }
+
+    /// The error estimates of steps.
+    pub(super) fn estimate(&mut self) {
+        let Some(weighed) = self.terms.estimate else { return self.push(&[shader!("estimate_none")]) };
+        for (name, row) in [("ERROR_ROW", ERROR_ROW), ("LENGTH_ROW", LENGTH_ROW), ("COMPONENT_ROWS", COMPONENT_ROWS)] {
+            self.files.push(format!("const {name}: u32 = {row}u;"));
+        }
+        self.files.push(format!("const WEIGHED_BY_STEP: bool = {};", weighed == Estimate::Step));
+        self.files.push(binding(self.bindings.len(), Access::ReadWrite, "estimates", "f32"));
+        self.bindings.push(Access::ReadWrite);
+        self.push(&[shader!("estimate")]);
     }
 
     /// What it adds to the adjoint on the way back. Mirror of [`Self::pay`].

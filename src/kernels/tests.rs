@@ -20,7 +20,7 @@ use super::mlp::{Extras, MlpText};
 use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
-    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Elsewhere, Family, FieldLayout, FinishCall,
+    CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Elsewhere, Estimate, Family, FieldLayout, FinishCall,
     GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, NormCall, OptimizerCall, OuterCall, PairKernel, ReduceCall,
     ReferenceText, Rule, ShareCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch,
     Words, spilled_values, write_window,

@@ -11,6 +11,7 @@
 
 use std::fmt::Write as _;
 
+use super::mlp::value_of;
 use crate::model::{Activation, Layer, Mlp};
 use crate::plan::{BLOCK_TRAJECTORIES, FieldLayout, Lane, LayerLayout, OWN_VALUES, Packed, TileShape, UNITS, rows};
 
@@ -64,7 +65,7 @@ impl<'a> TileText<'a> {
     /// An activation and its slope for four values.
     fn vectors(&mut self, activation: Activation) {
         let four = |of: &dyn Fn(char) -> String| PARTS.map(of).join(", ");
-        let value = four(&|c| format!("{activation}_value(s.{c})"));
+        let value = four(&|c| value_of(activation, &format!("s.{c}")));
         let slope = four(&|c| format!("{activation}_slope(s.{c}, a.{c})"));
         self.line(0, &format!("fn {activation}_values(s: vec4<f32>) -> vec4<f32> {{ return vec4<f32>({value}); }}"));
         let slopes = format!("fn {activation}_slopes(s: vec4<f32>, a: vec4<f32>) -> vec4<f32>");
@@ -83,7 +84,7 @@ impl<'a> TileText<'a> {
             self.evaluate(l, false);
         }
         let (last, place) = (&layers[hidden], self.shape.places[hidden]);
-        let finish = |o: &str, s: &str| format!("value[{o}] = {}_value({s});", last.activation);
+        let finish = |o: &str, s: &str| format!("value[{o}] = {};", value_of(last.activation, s));
         self.own(place, layout.layers[hidden].forward, last.n_out, &finish);
         self.line(0, "}");
     }
@@ -104,7 +105,9 @@ impl<'a> TileText<'a> {
             self.columns_of(deltas, dim, false, &|k| format!("keep(cotangent[{k}], 0u)"));
         } else {
             let (place, activation) = (self.shape.places[hidden], last.activation);
-            let finish = |o: &str, s: &str| format!("value[{o}] = {activation}_slope({s}, {activation}_value({s}));");
+            let finish = |o: &str, s: &str| {
+                format!("value[{o}] = passed_on({activation}_slope({s}, {activation}_value({s})), {s});")
+            };
             self.own(place, layout.layers[hidden].forward, last.n_out, &finish);
             self.columns_of(deltas, dim, false, &|k| format!("keep(keep(cotangent[{k}], 0u) * value[{k}], 0u)"));
         }

@@ -20,6 +20,8 @@ pub enum Slot {
     /// Measured on the way there, `[2, stride]`: the largest relative distance of the copies of a pair, the running cost.
     /// Then `[dim, stride]` the largest magnitude of every component, and of a pair the largest distance of its copies.
     Measures,
+    /// Error estimates of the steps: the largest, and what the next step must know, `[2 + 3 dim, trajectories]`.
+    Estimates,
     /// The reference of a running cost: times, then values and slopes.
     Reference,
     /// Fixed point: the bits that contractions have dropped, `[words, dim, stride]`.

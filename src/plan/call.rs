@@ -50,7 +50,7 @@ pub(crate) const BACKWARD: u32 = 1;
 pub(crate) const KEEP: u32 = 2;
 /// Bit of [`StepCall::mode`]: write states at save times down.
 pub(crate) const SAVE: u32 = 4;
-/// Bit of [`StepCall::mode`]: add up the running cost.
+/// Bit of [`StepCall::mode`]: add up the running cost, and estimate the errors of steps.
 pub(crate) const PAY: u32 = 16;
 /// Bit of [`StepCall::mode`]: the dispatch has the first step of the grid.
 pub(crate) const FIRST: u32 = 32;

@@ -83,6 +83,17 @@ pub(crate) struct Terms {
     pub jacobian: bool,
     /// Gradients with respect to times are wanted.
     pub clock: bool,
+    /// The errors of steps are estimated on the way there.
+    pub estimate: Option<Estimate>,
+}
+
+/// What the error estimates of steps are weighed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Estimate {
+    /// Each step by the size of the state there, as adaptive steps would be.
+    Step,
+    /// The largest by the largest state of the whole way.
+    Whole,
 }
 
 /// What kernels know of a reference when they are compiled.
@@ -108,7 +119,8 @@ impl Terms {
             times: u32::try_from(reference.times().len()).unwrap_or(u32::MAX),
             shared: reference.is_shared(),
         });
-        Self { kinetic: cost.kinetic_weight() > 0.0, reference, jacobian: cost.jacobian_weight() > 0.0, clock }
+        let (kinetic, jacobian) = (cost.kinetic_weight() > 0.0, cost.jacobian_weight() > 0.0);
+        Self { kinetic, reference, jacobian, clock, ..Self::default() }
     }
 
     /// True if evaluations of the field are paid for.

@@ -86,6 +86,8 @@ struct Counts {
     clock: u64,
     /// What is done once, where arrays are kept in a buffer.
     start: u64,
+    /// The error estimate of a step.
+    estimate: u64,
 }
 
 impl Counts {
@@ -136,6 +138,7 @@ impl Counts {
             pull,
             pay: pays(whole + search),
             charge: pays(looped(components, summed) + 3 * whole + search),
+            estimate: if terms.estimate.is_some() { combine + 2 * whole } else { 0 },
             clock: if terms.clock {
                 looped(trajectories, looped(field.dim() as u64, summed) + pays(2 * each))
             } else {
@@ -153,7 +156,7 @@ impl Counts {
         // Argument, evaluation, keeping k_i.
         let stage = |mlp: u64| looped(stages, combine + mlp + whole);
         // Update of the state, test for non-finite values, largest magnitudes, observation.
-        let forward_step = stage(evaluate + pay) + combine + 4 * whole;
+        let forward_step = stage(evaluate + pay) + combine + 4 * whole + self.estimate;
         if adjoint == Some(Adjoint::Continuous) {
             let walked = looped(stages, 2 * combine + record + back + 4 * whole + charge + clock);
             return Trips {

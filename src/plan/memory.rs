@@ -3,6 +3,7 @@
 use super::buffers::{MemoryPlan, Slot};
 use super::caps::Caps;
 use super::dense::{Interpolation, TIME_PARTS};
+use super::errors::estimate_rows;
 use super::inside::SumRow;
 use super::kernel::Words;
 use super::limits::{Unit, limit};
@@ -39,6 +40,9 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
         memory.add(Slot::Spilled, shape.spilled);
     }
     memory.add(Slot::Measures, shape.measures_values());
+    if shape.terms.estimate.is_some() {
+        memory.add(Slot::Estimates, estimate_rows(shape.dim) * shape.estimated);
+    }
     if let Some(values) = reference_values(spec, shape) {
         memory.add(Slot::Reference, values);
     }

@@ -153,6 +153,7 @@ impl Plan {
                 let mut bindings: Vec<Binding> = vec![Slot::Weights.into(), Slot::Schedule.into(), Slot::State.into()];
                 bindings.extend([self.observed(chunk), Slot::Status.into(), Slot::Measures.into()]);
                 bindings.extend(self.stored(chunk).filter(|_| keep));
+                bindings.extend(self.shape.terms.estimate.map(|_| Binding::from(Slot::Estimates)));
                 bindings.extend(self.reference());
                 let call = StepCall { mode: self.mode(observe), ..self.step_call(chunk, tile.first)? };
                 let flops = self.step_flops(chunk, tile.count);
@@ -236,7 +237,7 @@ impl Plan {
             lane: self.shape.arrangement.reverse,
             // For the kernels a checkpointed segment is a stored one.
             adjoint: self.spec.adjoint.map(|a| if a.is_exact() { Adjoint::Stored } else { a }),
-            terms: self.shape.terms,
+            terms: Terms { estimate: None, ..self.shape.terms },
         }
     }
 

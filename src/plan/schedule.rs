@@ -20,12 +20,13 @@ struct Coefficient {
     value: f32,
 }
 
-/// Time and weight of a stage.
+/// Time and weight of a stage, and its weight in the error estimate; the field at the end of the step is one stage more.
 #[derive(Clone, Copy, Debug, Default, ShaderType)]
 struct Node {
     c: f32,
-    #[shader(size(12))]
     b: f32,
+    #[shader(size(8))]
+    error: f32,
 }
 
 /// An entry. Steps: start, end, length, and the observation at the end (of the grid's direction), if any. Updates of a
@@ -116,10 +117,13 @@ pub(crate) fn write_window(spec: &Spec, track: &Track, index: usize) -> Result<V
         clock: [Clocks::default(); WINDOW / 2],
     };
     for i in 0..tableau.stages() {
-        schedule.nodes[i] = Node { c: round(tableau.c[i]), b: round(tableau.b[i]) };
+        schedule.nodes[i] = Node { c: round(tableau.c[i]), b: round(tableau.b[i]), error: 0.0 };
         for j in 0..i {
             schedule.a[i * MAX_STAGES + j].value = round(tableau.a(i, j));
         }
+    }
+    for (node, error) in schedule.nodes.iter_mut().zip(tableau.error) {
+        node.error = round(*error);
     }
     let first = index * WINDOW;
     if let Some(pair) = method.pair() {

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use super::arrangement::{Arrangement, Family, KernelOptions};
 use super::caps::Caps;
+use super::errors::estimated;
 use super::inside::{InsideLayout, SumRow};
 use super::keep::Keeping;
-use super::kernel::{Sums, Terms, Words};
+use super::kernel::{Estimate, Sums, Terms, Words};
 use super::lane::{STRIDE, Trips};
 use super::layout::FieldLayout;
 use super::limits::{Limits, Unit, check_spec, limit};
@@ -86,6 +87,8 @@ pub(crate) struct Spec {
     pub parted: f32,
     /// What a resolution of fixed point that is not small against a component does.
     pub coarse: Coarse,
+    /// True if the errors of steps are to be estimated, where the method has an estimate.
+    pub estimate: bool,
 }
 
 impl Spec {
@@ -120,6 +123,7 @@ impl Spec {
             kernels: KernelOptions::default(),
             parted: PARTED,
             coarse: if options.fraction_bits.is_some() { Coarse::Mark } else { Coarse::Move },
+            estimate: false,
         }
     }
 
@@ -144,7 +148,13 @@ impl Spec {
 
     /// What the kernels compute beside the adjoint of the observations.
     pub(crate) fn terms(&self) -> Terms {
-        Terms::new(self.cost.as_deref(), self.adjoint.is_some() && self.wrt.times())
+        // The last step, which has no next, has no estimate either.
+        let estimates = self.estimate && self.method.pair().is_none() && self.grid.steps() > 1;
+        let weighed = if self.method.tableau().embedded { Estimate::Step } else { Estimate::Whole };
+        Terms {
+            estimate: estimates.then_some(weighed),
+            ..Terms::new(self.cost.as_deref(), self.adjoint.is_some() && self.wrt.times())
+        }
     }
 }
 
@@ -166,6 +176,8 @@ pub(crate) struct Shape {
     /// Parameters of the loss, which follow those of the field.
     pub loss_parameters: u32,
     pub terms: Terms,
+    /// Trajectories, from the first, whose steps' errors are estimated, if any are.
+    pub estimated: u64,
     /// Number of boundaries whose states are kept: of save times, or on a dense grid of the ends of their steps.
     pub saves: u32,
     /// Number of save times.
@@ -220,7 +232,11 @@ impl Shape {
         let state_bytes = dim.saturating_mul(stride * 4);
         let limits = Limits { spec, caps, state_bytes, group };
         let keeping = Keeping::new(spec, track.entries as u64);
-        let terms = spec.terms();
+        let mut terms = spec.terms();
+        let estimated = estimated(dim, stride, caps);
+        if estimated == 0 {
+            terms.estimate = None;
+        }
         let drifts = spec.method.pair().is_some_and(|p| !p.has_copies());
         let entry_states = if drifts && terms.clock { 2 } else { 1 };
         let stored_steps = (limits.check(keeping.segment)? / entry_states).max(1);
@@ -307,6 +323,7 @@ impl Shape {
             parameters: word(field.parameter_count() as u64, "parameters")?,
             loss_parameters: word(spec.loss.parameter_count(field.dim()) as u64, "parameters of the loss")?,
             terms,
+            estimated,
             observations: word(observations, "save times")?,
             loss_window: word((caps.max_binding / state_bytes).min(observations), "save times")?,
             saves: word(saves, "save times")?,

@@ -160,6 +160,9 @@ impl Plan {
             program.clear(Slot::Status);
         }
         program.clear(Slot::Measures);
+        if self.shape.terms.estimate.is_some() {
+            program.clear(Slot::Estimates);
+        }
         program
     }
 

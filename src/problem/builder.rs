@@ -122,6 +122,7 @@ impl NeuralOdeBuilder {
         spec.cost = self.cost.map(Arc::new);
         spec.wrt = self.wrt;
         spec.kernels = self.kernels;
+        spec.estimate = true;
         Plan::new(spec.clone(), gpu.caps())?;
         if self.tolerance.is_nan() || self.tolerance < 0.0 {
             let remedy = "use a number ≥ 0: a distance relative to the size of the state";

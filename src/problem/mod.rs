@@ -3,6 +3,7 @@
 mod arrays;
 mod builder;
 mod collect;
+mod estimate;
 mod kernels;
 mod observations;
 mod outcome;
@@ -23,6 +24,7 @@ use crate::plan::{Arithmetic, Candidate, HostPlan, MemoryPlan, PARTED, Plan, Spe
 use crate::solver::{Adjoint, Contraction, Method, TimeGrid};
 pub(crate) use arrays::check_finite;
 pub use builder::NeuralOdeBuilder;
+pub use estimate::ErrorEstimate;
 pub use observations::Observations;
 pub(crate) use observations::check_loss;
 use observations::check_shape;

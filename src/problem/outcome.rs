@@ -5,9 +5,10 @@ use std::fmt;
 use ndarray::{Array2, Array3};
 use serde::Serialize;
 
+use super::estimate::ErrorEstimate;
 use crate::gpu::KernelTime;
 use crate::plan::{FieldEvaluations, MemoryPlan};
-use crate::solver::{Adjoint, TimeGradient, TimeGrid};
+use crate::solver::{Adjoint, Method, TimeGradient, TimeGrid};
 
 /// What became of one trajectory. A failure is a value, not an error: the other trajectories go on, and a failed one
 /// takes no part in loss and gradient.
@@ -174,6 +175,9 @@ pub struct Report {
     pub copy_difference: Option<f32>,
     /// Fixed point: the binary points of the trajectories that went well.
     pub fraction_bits: Option<FractionBits>,
+    /// Runge–Kutta methods: how large the errors of the steps may be. `None` for methods on a pair, whose copies tell as
+    /// much, and for a single step.
+    pub error_estimate: Option<ErrorEstimate>,
     /// What the caller should know.
     pub warnings: Vec<Warning>,
 }
@@ -240,6 +244,19 @@ pub enum Warning {
         /// Words of the contraction log as they were asked for; `None` if more of them would not help.
         log_words: Option<u32>,
     },
+    /// The errors of some steps may be large: see [`ErrorEstimate`].
+    LargeErrorEstimate {
+        /// The largest estimate, relative.
+        estimate: f32,
+        /// What is no cause for a warning.
+        limit: f32,
+        /// How many trajectories are beyond that.
+        trajectories: usize,
+        /// The first of them.
+        trajectory: usize,
+        /// The method.
+        method: Method,
+    },
     /// Binary points of fixed point were not where the trajectories took their components, and were moved.
     PointsMoved {
         /// Trajectories that left a range.
@@ -272,6 +289,16 @@ impl fmt::Display for Warning {
                 f,
                 "the two copies of the state are {difference:.2e} of their size apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps{}",
                 log_words.map_or(String::new(), |words| format!(" or more log words than {words}"))
+            ),
+            Self::LargeErrorEstimate { estimate, limit, trajectories, trajectory, method } => write!(
+                f,
+                "some steps may err by {estimate:.2e} of a component, more than {limit:.0e}, by {} ({trajectories} trajectories, the first is {trajectory}): the solution may be far from the field's; use smaller steps{}",
+                if method.tableau().embedded {
+                    format!("the embedded estimate of {method}")
+                } else {
+                    format!("the stages of {method} and the field at the ends of its steps")
+                },
+                if method.order() < 4 { " or a method of higher order" } else { "" }
             ),
             Self::PointsMoved { widened, refined } => {
                 let parts = [

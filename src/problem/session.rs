@@ -375,6 +375,7 @@ impl Session {
         let mut report = Report {
             copy_difference: self.copy_difference(&status)?,
             fraction_bits: self.fraction_bits(&status)?,
+            error_estimate: self.error_estimate(&status)?,
             status,
             steps: spec.grid.steps(),
             field_evaluations: self.plan.evaluations(),
@@ -391,6 +392,7 @@ impl Session {
         };
         report.warnings.extend(self.moved.warning());
         report.warnings.extend(report.copy_difference.filter(|d| *d > APART).map(|d| self.parted(d)));
+        report.warnings.extend(self.large_estimate(&report));
         Ok(report)
     }
 

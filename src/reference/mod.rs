@@ -8,7 +8,7 @@
 //! | directional derivative `∂f/∂x · ε` | [`Field::tangent`] | – | [`Field::tangent_vjp`] |
 //! | one step `Φ_h` | [`step`] | [`step_reverse`] | [`step_vjp`] |
 //! | one step of a pair | [`pair_step`] | [`pair_step_reverse`] | [`pair_step_vjp`] |
-//! | whole solve | [`solve`], [`running_cost`] | inside [`gradient`] | [`gradient`], [`gradient_with_cost`] |
+//! | whole solve | [`solve`], [`running_cost`], [`error_estimate`] | inside [`gradient`] | [`gradient`], [`gradient_with_cost`] |
 //!
 //! A method on a pair is solved with a [`Scheme`], which says whether its copies are contracted. [`fixed`] is the twin of
 //! the words in which kicks are exact; steps and solves here are in real arithmetic.
@@ -25,6 +25,7 @@ mod check;
 mod continuous;
 mod dense;
 mod erf;
+mod estimate;
 mod field;
 pub mod fixed;
 mod gradient;
@@ -39,6 +40,7 @@ mod step;
 mod walk;
 
 pub use activation::{activation, curvature};
+pub use estimate::error_estimate;
 pub use field::Field;
 pub use gradient::{Gradient, gradient, gradient_with_cost};
 pub use objective::{Observations, Seed};

@@ -121,13 +121,13 @@ pub(super) fn increment_vjp(
 }
 
 /// A stage: its state `X_i` and the values `k_i`, both `[dim]`, and `L_i` there.
-struct Stage {
+pub(super) struct Stage {
     x: Vec<f64>,
-    k: Vec<f64>,
+    pub(super) k: Vec<f64>,
     cost: f64,
 }
 
-fn stages(tableau: &Tableau, rates: &Rates<'_>, t: f64, h: f64, x: &[f64]) -> Vec<Stage> {
+pub(super) fn stages(tableau: &Tableau, rates: &Rates<'_>, t: f64, h: f64, x: &[f64]) -> Vec<Stage> {
     let mut stages: Vec<Stage> = Vec::with_capacity(tableau.stages());
     for i in 0..tableau.stages() {
         let mut x = x.to_vec();

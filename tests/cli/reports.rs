@@ -29,6 +29,38 @@ fn a_check_passes_or_fails_line_by_line() {
     assert!(ran.stdout.contains("FAIL") && ran.stdout.contains("ok"), "the table shows both: {}", ran.stdout);
 }
 
+/// `dx/dt = rate x` by four steps of Euler's method, of 0.1: for −50 each takes the state to −4 times itself.
+#[test]
+fn a_check_and_a_solve_tell_how_much_the_steps_matter() {
+    let folder = Folder::new();
+    folder.file("run.toml", &EULER.replace("hidden = [5, 3]", "hidden = []"));
+    let line = |report: &Value| {
+        let checks = report["checks"].as_array().unwrap().clone();
+        let line = checks.into_iter().find(|c| c["check"] == "half the steps change the result by");
+        let line = line.unwrap_or_else(|| panic!("no such line: {report}"));
+        (line["value"].as_f64().unwrap(), line["ok"].as_bool().unwrap())
+    };
+    for (rate, change, fails) in [(-0.1_f32, 1e-4..1e-3, false), (-1.0, 0.01..0.02, false), (-50.0, 0.6..0.7, true)] {
+        write_linear(&folder.path("w.safetensors"), rate);
+        let ran = folder.run(&format!("{CHECK} --weights w.safetensors --json"));
+        let ran = if fails { ran.failed(1, &["half the steps change"]) } else { ran.succeeded() };
+        let (value, ok) = line(&ran.json());
+        assert!(change.contains(&value) && ok != fails, "rate {rate}: {value}, {ok}");
+        let told = ran.stderr.iter().any(|l| l.contains("half the steps change"));
+        assert_eq!(told, value > 1e-2, "rate {rate}: {:?}", ran.stderr);
+        // The same field in a solve.
+        let report = folder.run("solve --config run.toml --weights w.safetensors --x0 x0.npy --out x.npy --json");
+        let report = report.succeeded().json();
+        let error = report["error_estimate"].as_f64().unwrap();
+        let warned = report["warnings"].as_array().unwrap().iter().any(|w| w.as_str().unwrap().contains("may err"));
+        // Half the square of h λ, of a state that each step takes to 1 + h λ of itself.
+        let z = f64::from(rate) * 0.1;
+        let expected = 0.5 * z * z * if z < -2.0 { (1.0 + z).abs().recip() } else { 1.0 };
+        assert!((error / expected - 1.0).abs() < 1e-4, "rate {rate}: {error}, not {expected}");
+        assert_eq!(warned, fails, "rate {rate}: {report}");
+    }
+}
+
 #[test]
 fn a_check_compares_every_adjoint_of_the_method() {
     let folder = Folder::new();

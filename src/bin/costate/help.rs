@@ -290,7 +290,9 @@ loss, running costs and gradients by all that the problem has (θ, x0, t0, t1, s
 computation in f64 on the processor, both with finite differences, the vector-Jacobian product with a directional \
 derivative, every adjoint of the method with the stored one (the continuous one, which is another gradient, with its own \
 f64 too), the reconstructed initial states with the given ones (exact: word for word), and the copies of a pair with each \
-other; and what a mask hides must not change a bit. Each line shows a value, the tolerance and ok or FAIL; if any line fails the exit code is 1.
+other; and what a mask hides must not change a bit. Another line tells by which part of a component the states would change \
+with half the steps (twice the steps, where there is one between any two save times): beyond 1e-2 it says so, beyond 0.5 it \
+fails. Each line shows a value, the tolerance and ok or FAIL; if any line fails the exit code is 1.
 
 Example:
   costate check --config run.toml --weights w.safetensors --batch 8

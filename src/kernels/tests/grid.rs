@@ -67,7 +67,7 @@ pub(super) fn paired_kernels() -> Vec<StepKernel> {
 }
 
 /// Terms of the objective beside the observations, one by one and together.
-pub(super) fn all_terms() -> [Terms; 6] {
+pub(super) fn all_terms() -> [Terms; 8] {
     let none = Terms::default();
     let reference = Some(ReferenceText { times: 11, shared: true });
     [
@@ -75,13 +75,10 @@ pub(super) fn all_terms() -> [Terms; 6] {
         Terms { reference, ..none },
         Terms { jacobian: true, ..none },
         Terms { clock: true, ..none },
-        Terms {
-            kinetic: true,
-            reference: Some(ReferenceText { times: 2, shared: false }),
-            jacobian: true,
-            clock: false,
-        },
-        Terms { kinetic: true, reference, jacobian: true, clock: true },
+        Terms { kinetic: true, reference: Some(ReferenceText { times: 2, shared: false }), jacobian: true, ..none },
+        Terms { kinetic: true, reference, jacobian: true, clock: true, estimate: Some(Estimate::Step) },
+        Terms { estimate: Some(Estimate::Step), ..none },
+        Terms { estimate: Some(Estimate::Whole), ..none },
     ]
 }
 

@@ -94,6 +94,8 @@ pub(super) struct RunReport<'a> {
     units: &'static str,
     /// Largest distance of the two copies of a pair, relative to what the component has met.
     copy_difference: Option<f32>,
+    /// Largest relative error estimate of a step.
+    error_estimate: Option<f32>,
     /// Bits below the points, for states in fixed point.
     fraction_bits: Option<FractionBits>,
     device_bytes: DeviceBytes,
@@ -123,6 +125,7 @@ impl<'a> RunReport<'a> {
             reconstruction: None,
             units: "model",
             copy_difference: report.copy_difference,
+            error_estimate: report.error_estimate.as_ref().map(|e| e.largest),
             fraction_bits: report.fraction_bits,
             device_bytes: DeviceBytes(report.memory.clone()),
             trajectories: Trajectories {
@@ -232,6 +235,9 @@ impl<'a> RunReport<'a> {
         }
         if let Some(difference) = self.copy_difference {
             lines.push(format!("copies         {difference:.2e} of their size apart at most"));
+        }
+        if let Some(error) = self.error_estimate {
+            lines.push(format!("error of steps {error:.2e} of a component, estimated"));
         }
         if let Some(bits) = self.fraction_bits {
             lines.push(format!("fixed point    {} to {} fraction bits", bits.min, bits.max));

@@ -10,7 +10,7 @@ use rand_pcg::Pcg64;
 use super::parts::{Argument, Parts, largest, ratio};
 use super::slopes::{Directions, Slopes};
 use super::twin::{Twin, relative_max};
-use super::{Line, Sample, with_adjoint};
+use super::{Line, Sample, halved, with_adjoint};
 use crate::commands::builder;
 use crate::config::Config;
 use crate::output;
@@ -69,6 +69,7 @@ impl Comparison<'_> {
         let states = relative_max(&solution.states, &want.states, &sample.x0);
         let scale = self.scale(solution.report.fraction_bits.is_some());
         let mut lines = vec![Line::new("device states vs f64", states, scale.of(STATE))];
+        lines.push(halved::line(&twin, &want.states)?);
         let own = match gradient(ode, sample) {
             Err(Error::NotReversed { words, .. }) => {
                 lines.push(Line::new(words_line(ode.adjoint()), words as f64, 0.0));

@@ -101,7 +101,17 @@ impl<'a> Twin<'a> {
 
     /// The states at the save times.
     pub(super) fn states(&self) -> Result<Array3<f64>> {
-        self.solve(&self.point, &self.grid)
+        self.states_on(&self.grid)
+    }
+
+    /// The same with other steps.
+    pub(super) fn states_on(&self, grid: &TimeGrid) -> Result<Array3<f64>> {
+        self.solve(&self.point, grid)
+    }
+
+    /// The initial states, `[batch, dim]`.
+    pub(super) fn initial(&self) -> Result<Array2<f64>> {
+        self.states_like(&self.point.x0)
     }
 
     fn solve(&self, point: &Point, grid: &TimeGrid) -> Result<Array3<f64>> {
