@@ -1,5 +1,6 @@
 //! The times of the steps.
 
+use super::rounding::{parts, rounding};
 use crate::error::{Error, Result};
 
 /// The step boundaries `t_0, t_1, …, t_N` and which of them are save times.
@@ -66,15 +67,43 @@ impl TimeGrid {
     /// # Errors
     /// As [`Self::with_step`].
     pub fn with_steps(t0: f64, save_at: &[f64], t1: f64, steps: usize) -> Result<Self> {
-        Self::split(t0, save_at, t1, |_| steps as f64)
+        Self::split(t0, save_at, t1, |_, _| steps as f64)
     }
 
     /// `ceil(|length| / step)` equal steps in each interval between neighbouring save times.
+    ///
+    /// An interval that is a whole number of steps but for the rounding of its two times gets no step more. How much that is
+    /// the times tell themselves: those that are an f32 with a long decimal went through f32 and may be off by a unit in its last
+    /// place, others by one of f64.
+    ///
+    /// ```
+    /// use costate::TimeGrid;
+    /// let tenths: Vec<f64> = (1..=10).map(|i| f64::from(i as f32 / 10.0)).collect();
+    /// assert_eq!(TimeGrid::with_step(0.0, &tenths, tenths[9], 0.1)?.steps(), 10);
+    /// # Ok::<(), costate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Invalid`] if a time or the step is not finite, the step is not positive, `t1 = t0`, a save time is out
     /// of order or outside, or there are no or too many steps.
     pub fn with_step(t0: f64, save_at: &[f64], t1: f64, step: f64) -> Result<Self> {
+        Self::with_step_within(t0, save_at, t1, step, 0.0)
+    }
+
+    /// The same where each time may be off by as much as `resolution`, if that is more than the numbers tell: half a unit of
+    /// the last printed digit of times from a file.
+    ///
+    /// ```
+    /// use costate::TimeGrid;
+    /// // Thirty frames a second, printed with three decimals.
+    /// let frames = [0.033, 0.067, 0.1, 0.133];
+    /// assert_eq!(TimeGrid::with_step_within(0.0, &frames, 0.133, 1.0 / 30.0, 0.0005)?.steps(), 4);
+    /// # Ok::<(), costate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::with_step`], and for a resolution that is negative or not finite.
+    pub fn with_step_within(t0: f64, save_at: &[f64], t1: f64, step: f64, resolution: f64) -> Result<Self> {
         if !(step.is_finite() && step > 0.0) {
             return Err(Error::invalid(
                 "step",
@@ -82,8 +111,15 @@ impl TimeGrid {
                 "use a finite step > 0 (the direction follows from t0 and t1)",
             ));
         }
-        // An interval that is a whole number of steps up to rounding must not get one more.
-        Self::split(t0, save_at, t1, |length| (length / step * (1.0 - 1e-12)).ceil())
+        if !(resolution.is_finite() && resolution >= 0.0) {
+            return Err(Error::invalid(
+                "resolution of the times",
+                resolution.to_string(),
+                "give how far each time may be off, 0 if that is not known",
+            ));
+        }
+        let slack = |t: f64| rounding(t).max(resolution);
+        Self::split(t0, save_at, t1, |start, end| parts((end - start).abs(), step, slack(start) + slack(end)))
     }
 
     /// Equal steps of at most `step` from `t0` to `t1`, whatever the save times: a state between two step boundaries is
@@ -100,7 +136,15 @@ impl TimeGrid {
     /// # Errors
     /// As [`Self::with_step`].
     pub fn dense(t0: f64, save_at: &[f64], t1: f64, step: f64) -> Result<Self> {
-        Self::with_step(t0, &[t1], t1, step)?.with_outputs(save_at)
+        Self::dense_within(t0, save_at, t1, step, 0.0)
+    }
+
+    /// The same where t0 and t1 may be off by as much as `resolution`, as in [`Self::with_step_within`].
+    ///
+    /// # Errors
+    /// As [`Self::with_step_within`].
+    pub fn dense_within(t0: f64, save_at: &[f64], t1: f64, step: f64, resolution: f64) -> Result<Self> {
+        Self::with_step_within(t0, &[t1], t1, step, resolution)?.with_outputs(save_at)
     }
 
     /// `steps` equal steps from `t0` to `t1`, otherwise as [`Self::dense`].
@@ -152,7 +196,7 @@ impl TimeGrid {
         Ok(Self { times, saves, outputs: Vec::new() })
     }
 
-    fn split(t0: f64, save_at: &[f64], t1: f64, count: impl Fn(f64) -> f64) -> Result<Self> {
+    fn split(t0: f64, save_at: &[f64], t1: f64, count: impl Fn(f64, f64) -> f64) -> Result<Self> {
         let save_at = if save_at.is_empty() { &[t1] } else { save_at };
         if t0 == t1 {
             return Err(Error::invalid("time span", format!("t0 = t1 = {t0}"), "use two different times"));
@@ -163,7 +207,7 @@ impl TimeGrid {
         for &end in save_at.iter().chain((save_at.last() != Some(&t1)).then_some(&t1)) {
             let start = times[times.len() - 1];
             if end != start {
-                let steps = count((end - start).abs());
+                let steps = count(start, end);
                 if !(steps >= 1.0 && steps + (times.len() as f64) < MAX_STEPS) {
                     return Err(Error::invalid(
                         format!("number of steps between t = {start} and t = {end}"),
@@ -302,6 +346,7 @@ fn check_monotone(what: &str, times: &[f64], t0: f64, t1: f64) -> Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use proptest::prelude::*;
 
     #[test]
     fn every_save_time_is_hit_exactly() {
@@ -318,6 +363,70 @@ mod tests {
     fn rounding_adds_no_step() {
         assert_eq!(TimeGrid::with_step(0.0, &[], 1.0, 0.1).expect("a valid grid").steps(), 10);
         assert_eq!(TimeGrid::with_step(0.0, &[0.25, 0.5, 1.0], 1.0, 0.025).expect("a valid grid").steps(), 40);
+    }
+
+    /// Saves every tenth, or every tenth of an hour, with steps as long, from several origins and as f64, f32 and printed.
+    #[test]
+    fn intervals_of_one_step_have_one_step() {
+        for (origin, spacing) in [(0.0, 0.1), (10_000.0, 0.1), (1.7e9, 0.1), (1.7e9, 3600.0), (-3.0, 0.1)] {
+            let meant = |i: i32| origin + f64::from(i) * spacing;
+            let grid = |times: &[f64], resolution| {
+                TimeGrid::with_step_within(times[0], &times[1..], times[10], spacing, resolution).expect("a valid grid")
+            };
+            let times: Vec<f64> = (0..=10).map(meant).collect();
+            assert_eq!(grid(&times, 0.0).steps(), 10, "f64 from {origin} by {spacing}");
+            let backward: Vec<f64> = times.iter().rev().copied().collect();
+            assert_eq!(grid(&backward, 0.0).steps(), 10, "f64 back to {origin} by {spacing}");
+            let printed: Vec<f64> = times.iter().map(|t| (t * 1e3 + 0.3).round() / 1e3).collect();
+            assert_eq!(grid(&printed, 0.0005).steps(), 10, "three decimals from {origin} by {spacing}");
+            // Where f32 cannot tell tenths apart no grid can be right.
+            if origin < 1e9 || spacing > 1e3 {
+                let single: Vec<f64> = times.iter().map(|t| f64::from(*t as f32)).collect();
+                assert_eq!(grid(&single, 0.0).steps(), 10, "f32 from {origin} by {spacing}");
+            }
+        }
+    }
+
+    #[test]
+    fn whole_seconds_far_away_are_no_rounded_ones() {
+        let saves = [1e7 + 1.0, 1e7 + 2.0];
+        assert_eq!(TimeGrid::with_step(1e7, &saves, saves[1], 0.4).expect("a valid grid").steps(), 6);
+        let hours = [1.7e9 + 3600.0, 1.7e9 + 7200.0];
+        assert_eq!(TimeGrid::with_step(1.7e9, &hours, hours[1], 1000.0).expect("a valid grid").steps(), 8);
+    }
+
+    #[test]
+    fn frames_of_three_decimals_take_a_step_each() {
+        let frames: Vec<f64> = (0..=90).map(|i| (f64::from(i) / 30.0 * 1e3).round() / 1e3).collect();
+        let grid = |resolution| TimeGrid::with_step_within(0.0, &frames[1..], frames[90], 1.0 / 30.0, resolution);
+        assert_eq!(grid(0.0005).expect("a valid grid").steps(), 90);
+        assert!(grid(0.0).expect("a valid grid").steps() > 100, "34 milliseconds are more than a step");
+    }
+
+    proptest! {
+        /// Beyond the rounding of its ends no interval is covered by fewer steps than it takes.
+        #[test]
+        fn no_step_is_longer_than_asked_for(
+            origin in prop::sample::select(vec![0.0, 1.0, -7.3, 1e4, 1e7, 1.7e9]),
+            gaps in prop::collection::vec(0.01_f64..300.0, 1..8), step in 0.01_f64..50.0, single: bool,
+        ) {
+            let as_it_came = |t: f64| if single { f64::from(t as f32) } else { t };
+            let mut times = vec![as_it_came(origin)];
+            for gap in gaps {
+                let next = as_it_came(times[times.len() - 1] + gap);
+                prop_assume!(next > times[times.len() - 1]);
+                times.push(next);
+            }
+            let t1 = times[times.len() - 1];
+            let grid = TimeGrid::with_step(times[0], &times[1..], t1, step).expect("a valid grid");
+            for (ends, places) in times.windows(2).zip([0].iter().chain(grid.saves()).collect::<Vec<_>>().windows(2)) {
+                let count = (places[1] - places[0]) as f64;
+                let length = ends[1] - ends[0];
+                let slack = (rounding(ends[0]) + rounding(ends[1])).min(0.5 * step);
+                prop_assert!(count * step * (1.0 + 1e-11) >= length - slack, "{} steps for {}", count, length);
+                prop_assert!(count <= (length / step).ceil(), "{} steps for {}", count, length);
+            }
+        }
     }
 
     #[test]
@@ -370,6 +479,8 @@ mod tests {
             TimeGrid::with_step(0.0, &[], 1.0, 0.0),
             TimeGrid::with_step(0.0, &[], 1.0, -0.1),
             TimeGrid::with_step(0.0, &[], 1.0, 1e-12),
+            TimeGrid::with_step_within(0.0, &[], 1.0, 0.1, -1.0),
+            TimeGrid::with_step_within(0.0, &[], 1.0, 0.1, f64::NAN),
             TimeGrid::with_step(0.0, &[0.5, 0.5], 1.0, 0.1),
             TimeGrid::with_step(0.0, &[0.5, 0.4], 1.0, 0.1),
             TimeGrid::with_step(0.0, &[1.5], 1.0, 0.1),

@@ -5,6 +5,7 @@ mod contraction;
 mod grid;
 mod method;
 mod pair;
+mod rounding;
 mod tableau;
 
 pub(crate) use adjoint::RANGE;
@@ -13,4 +14,5 @@ pub use contraction::Contraction;
 pub use grid::{Output, TimeGradient, TimeGrid};
 pub use method::Method;
 pub use pair::{Kick, PairKind, PairScheme, Side, Update};
+pub(crate) use rounding::rounding;
 pub use tableau::Tableau;

@@ -15,7 +15,7 @@ use crate::problem::{
     TrajectoryStatus, Warning, check_finite, check_reference, device_reference, fuse_if_exact, may_fuse, read_status,
     reference_of,
 };
-use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER};
+use crate::solver::{Adjoint, FRACTION_BITS, TimeGrid, WIDER, rounding};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
 const RECORDED: u64 = 32;
@@ -431,9 +431,17 @@ fn window_grid(data: &DataSet, window: usize, options: &TrainOptions, time_input
             "windows start at different times but share one time grid: use whole series (window 0) or no time input",
         ));
     }
-    let (t0, t1) = (times[0], times[window - 1]);
+    let resolution = times.iter().map(|t| rounding(*t)).fold(0.0, f64::max);
+    let shared = if window < times.len() { spaced(times, window) } else { times.to_vec() };
+    let (t0, t1) = (shared[0], shared[window - 1]);
     match options.steps {
-        Steps::Step(step) => TimeGrid::with_step(t0, &times[1..window], t1, step),
-        Steps::PerInterval(steps) => TimeGrid::with_steps(t0, &times[1..window], t1, steps),
+        Steps::Step(step) => TimeGrid::with_step_within(t0, &shared[1..], t1, step, resolution),
+        Steps::PerInterval(steps) => TimeGrid::with_steps(t0, &shared[1..], t1, steps),
     }
+}
+
+/// The times of a window anywhere in equally spaced data. Those of the first one are rounded their own way.
+fn spaced(times: &[f64], window: usize) -> Vec<f64> {
+    let spacing = (times[times.len() - 1] - times[0]) / (times.len() - 1) as f64;
+    (0..window).map(|i| times[0] + i as f64 * spacing).collect()
 }
