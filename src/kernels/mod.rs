@@ -62,7 +62,8 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         }
         Kernel::UnpackGradient => folded(&[shader!("unpack_gradient")], &[Read, Read, ReadWrite]),
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
-        Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
+        Kernel::TimeColumn => folded(&[shader!("time_column")], &[ReadWrite]),
+        Kernel::PackWeights => folded(&[shader!("two_sum"), shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
         Kernel::LossPartials(l) => loss(*l, shader!("loss_partials"), &[Read, Read, Read, Read, ReadWrite]),
         Kernel::LossCotangents(l) => loss(*l, shader!("loss_cotangents"), &[ReadWrite, Read, Read, Read]),

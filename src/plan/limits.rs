@@ -23,7 +23,7 @@ pub(super) fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     limit(caps, "a batch", spec.batch as u64, MAX_BATCH, Unit::Trajectories, "use a smaller batch")?;
     let width = spec.field.max_width() as u64;
     limit(caps, "the widest layer", width, MAX_WIDTH, Unit::Units, "use narrower layers")?;
-    check_times(&spec.grid, spec.field.time_input() || spec.terms().reference.is_some())
+    check_times(&spec.grid, spec.field.time_input())
 }
 
 /// The limits that depend on the size of the state.

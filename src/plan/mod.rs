@@ -17,6 +17,7 @@ mod layout;
 mod limits;
 mod loss;
 mod memory;
+mod origin;
 mod outer;
 mod pair;
 mod passes;
@@ -47,6 +48,7 @@ pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;
 pub(crate) use layout::{BLOCK, FieldLayout, LOAD, LayerLayout, Packed};
+pub(crate) use origin::Origin;
 pub(crate) use outer::{OUTER_LANES, Outer, rectangles};
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;
@@ -54,7 +56,7 @@ pub(crate) use program::{Binding, CALL_BYTES, Command, Dispatch, Program};
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::{Arithmetic, Shape, Spec};
+pub(crate) use shape::{Arithmetic, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
 pub(crate) use tile::{BLOCK_TRAJECTORIES, OWN_VALUES, SumBlocks, TileShape, UNITS, rows};
 #[cfg(test)]

@@ -68,6 +68,7 @@ impl Plan {
             Kernel::Dense(_) | Kernel::DenseReverse(_) => self.outputs(dispatch),
             Kernel::OuterProduct(_) => self.outer(dispatch),
             Kernel::PackWeights | Kernel::UnpackGradient => moved(3 * count(dispatch)),
+            Kernel::TimeColumn => moved(3 * count(dispatch)),
             // Partials are added to totals and cleared.
             Kernel::Accumulate => moved(4 * count(dispatch)),
             Kernel::Reduce => {

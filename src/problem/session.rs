@@ -86,7 +86,7 @@ impl Session {
         fuse_if_exact(gpu, &mut plan)?;
         let arena = Arena::for_plan(gpu, &plan)?;
         if let Some(reference) = plan.spec.cost.as_deref().and_then(reference_of) {
-            arena.upload(Slot::Reference, &device_reference(reference, &plan.shape))?;
+            arena.upload(Slot::Reference, &device_reference(reference, &plan))?;
         }
         let programs = Programs::new(&plan)?;
         Ok(Self { gpu: gpu.clone(), plan, arena, programs, profile: false, done: Done::default() })

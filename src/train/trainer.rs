@@ -161,7 +161,7 @@ impl Trainer {
         let parameters: Vec<f32> = theta.as_slice().iter().chain(&options.log_scale).copied().collect();
         arena.upload(Slot::Theta, &parameters)?;
         if let Some(reference) = plan.pass.spec.cost.as_deref().and_then(reference_of) {
-            arena.upload(Slot::Reference, &device_reference(reference, &plan.pass.shape))?;
+            arena.upload(Slot::Reference, &device_reference(reference, &plan.pass))?;
         }
         let values: Vec<f32> = data.values().iter().copied().collect();
         arena.upload(Slot::Data, &values)?;
