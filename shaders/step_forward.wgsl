@@ -1,5 +1,5 @@
 // Advances the state of a tile of the batch by a run of steps.
-// In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride], status (first step
+// In: weights (packed), schedule, state x and its rest [2, dim, stride]; out: state, observations [time, dim, stride], status (first step
 // that left the finite numbers), running cost, and with the stored adjoint the state before each step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
 // Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, observe, store_*, pay or
@@ -25,6 +25,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     lane = local;
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];
+        rest[q] = state[DIM * call.stride + element(q)];
     }
     begin_paying();
     observe(call.outer_slot, call.step_number);
@@ -48,6 +49,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     if (owns()) {
         for (var q = 0u; q < COMPONENTS; q++) {
             state[element(q)] = x[q];
+            state[DIM * call.stride + element(q)] = rest[q];
         }
     }
 }

@@ -226,7 +226,7 @@ fn pair_walk(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     let mut text = StepText::pair(pair);
     text.bindings.extend([Access::ReadWrite; 5]);
     text.body(Part::Forward);
-    text.push(&[shader!("observe"), shader!("pair_walk")]);
+    text.push(&[shader!("observe"), shader!("lost"), shader!("pair_walk")]);
     text.arithmetic(pair.words);
     text.pay();
     text.done()

@@ -14,15 +14,18 @@ pub enum Slot {
     PackTable,
     /// Method coefficients and a window of the steps; its size does not depend on their number.
     Schedule,
-    /// State x, `[dim, stride]`: the only copy of the trajectory. Two of them for methods on a pair, of one or two words.
+    /// State x and what its sum has rounded away, `[2, dim, stride]`: the only copy of the trajectory. Two states for methods
+    /// on a pair, of one or two words.
     State,
-    /// Measured on the way there, `[2, stride]`: the largest distance of the copies of a pair, the running cost.
+    /// Measured on the way there, `[2, stride]`: the largest distance of the copies of a pair, the running cost. For a pair
+    /// followed by `[2, dim, stride]`: of kicks the share of a component that rounding has taken from its increments, and the
+    /// share that they were to move it by.
     Measures,
     /// The reference of a running cost: times, then values and slopes.
     Reference,
     /// Fixed point: the bits that contractions have dropped, `[words, dim, stride]`.
     BitLog,
-    /// Adjoint a = dJ/dx, `[dim, stride]`; of both copies of a pair. With a running cost or gradients with respect to times
+    /// Adjoint a = dJ/dx and what its sum has rounded away, `[2, dim, stride]`; of both copies of a pair. With a running cost or gradients with respect to times
     /// followed by the adjoint of the cost, and for each segment between save times two sums, `[1 + 2 segments, stride]`.
     Adjoint,
     /// Given initial states x(t0), `[dim, stride]`.

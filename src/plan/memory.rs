@@ -34,7 +34,8 @@ pub(super) fn memory(spec: &Spec, shape: &Shape, block: Option<u64>) -> MemoryPl
             memory.add(Slot::BitLog, shape.log_words * shape.state_values());
         }
     }
-    memory.add(Slot::Measures, 2 * u64::from(shape.stride));
+    let losses = if spec.method.pair().is_some() { 2 * shape.state_values() } else { 0 };
+    memory.add(Slot::Measures, 2 * u64::from(shape.stride) + losses);
     if let Some(values) = reference_values(spec, shape) {
         memory.add(Slot::Reference, values);
     }

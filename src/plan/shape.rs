@@ -170,7 +170,7 @@ pub(crate) struct Shape {
     /// States that are stored of an entry: one, or of an update with a drift the target too, for its gradient with respect to
     /// times.
     pub entry_states: u64,
-    /// Planes of the state: one, or two copies of one or two words.
+    /// Planes of the state: with what its sum has rounded away two, or two copies of one or two words.
     pub planes: u64,
     /// Words of the contraction log per component.
     pub log_words: u64,
@@ -272,8 +272,7 @@ impl Shape {
             stored: stored * entry_states,
             entry_states,
             planes: match (pair, spec.arithmetic.words()) {
-                (false, _) => 1,
-                (true, Words::Float | Words::One) => 2,
+                (false, _) | (true, Words::Float | Words::One) => 2,
                 (true, Words::Two) => 4,
             },
             // All of them, however few the steps need; a binding may not be empty.
@@ -316,14 +315,14 @@ impl Shape {
         self.dim * u64::from(self.stride)
     }
 
-    /// Values of what must be kept to go on from a time: the state, or both copies of a pair.
+    /// Values of what must be kept to go on from a time: the state and its rest, or both copies of a pair.
     pub(crate) fn kept_values(&self) -> u64 {
         self.planes * self.state_values()
     }
 
-    /// Values of the adjoint of the state: one per state, or two for a pair.
+    /// Values of the adjoint of the state: with its rest, or of both copies of a pair.
     pub(crate) fn adjoint_values(&self) -> u64 {
-        self.planes.min(2) * self.state_values()
+        2 * self.state_values()
     }
 
     /// Values behind them: the adjoint of the cost, and two sums for each segment between knots.

@@ -4,6 +4,7 @@ mod arrays;
 mod builder;
 mod collect;
 mod kernels;
+mod losses;
 mod observations;
 mod outcome;
 mod reference;

@@ -145,6 +145,18 @@ pub enum Warning {
         /// Words of the contraction log as they were asked for; `None` if more of them would not help.
         log_words: Option<u32>,
     },
+    /// Kicks were lost to rounding: so many increments are smaller than the last place of the state that what they add up to
+    /// is missing from the solution.
+    LostIncrements {
+        /// Trajectories that lost more than is of no account.
+        trajectories: usize,
+        /// The largest part of a component that is missing.
+        share: f32,
+        /// Steps of the solve.
+        steps: usize,
+        /// True if more bits of fixed point would have kept them.
+        fixed: bool,
+    },
     /// The range of fixed point was too small, and the batch was done again with a wider one.
     Widened {
         /// Bits below the point now.
@@ -175,6 +187,15 @@ impl fmt::Display for Warning {
             Self::RedoneInFloats { reason } => {
                 write!(f, "the batch was done in floats instead of fixed point: {reason}")
             }
+            Self::LostIncrements { trajectories, share, steps, fixed } => write!(
+                f,
+                "in {trajectories} trajectories the increments of {steps} steps are so small beside the state that rounding has taken {share:.1e} of a component, which should have moved by that much: use fewer, longer steps, {}, or subtract the offset from the data",
+                if *fixed {
+                    "two words of state (state_words = 2)"
+                } else {
+                    "a Runge-Kutta method, whose sums keep them"
+                }
+            ),
             Self::Widened { fraction_bits } => write!(
                 f,
                 "a state left the fixed-point range, so the batch was done again with {fraction_bits} fraction bits (±{})",

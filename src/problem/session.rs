@@ -360,6 +360,9 @@ impl Session {
             let log_words = (possible && !most).then_some(words);
             self.warn(&mut report, Warning::CopiesParted { difference, limit: PARTED, log_words });
         }
+        if let Some(warning) = self.lost_increments(&report.status)? {
+            self.warn(&mut report, warning);
+        }
         Ok(report)
     }
 
