@@ -21,7 +21,7 @@ fn receive(slot: u32) {
     let base = (slot - call.slot_base) * DIM * call.stride;
     for (var q = 0u; q < COMPONENTS; q++) {
         jump[q] = select(0.0, observed[base + element(q)], alive[q % TRAJECTORIES]);
-        a[q] += jump[q];
+        add_to_adjoint(q, jump[q]);
     }
 }
 
@@ -63,7 +63,7 @@ fn walk_back(step: Entry, n: u32, in_tile: u32, last: bool) {
         for (var i = 0u; i < STAGES; i++) {
             sum += schedule.nodes[i].b * v[i * COMPONENTS + q];
         }
-        a[q] += step.h * sum;
+        add_to_adjoint(q, step.h * sum);
     }
     advance(-step.h);
 }

@@ -1,5 +1,5 @@
 // A save time between steps: Hermite weights of the states and of the field at both ends of its step, the weights'
-// derivatives, times, and where the states lie. Filled by src/plan/dense.rs.
+// derivatives, times since t0, and where the states lie. Filled by src/plan/dense.rs.
 
 struct Interpolation {
     states: vec2<f32>,

@@ -1,6 +1,7 @@
 // An entry of the schedule: one step of a Runge-Kutta method.
 
 struct Entry {
+    // Times since t0: src/plan/origin.rs.
     start: f32,
     end: f32,
     h: f32,

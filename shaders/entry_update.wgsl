@@ -1,7 +1,7 @@
 // An entry of the schedule: one update of a pair, src/solver/pair.rs.
 
 struct Entry {
-    // Length and time of the increment.
+    // Length and time (since t0: src/plan/origin.rs) of the increment.
     h: f32,
     t: f32,
     // Drift before and after.

@@ -2,9 +2,10 @@
 //   source += d target,   target <- alpha target + beta source +- Psi_h(t, source),   source += d target.
 // One pipeline for both directions: a driver may give another pipeline other bits, and the way back must meet the bits of
 // the way there. In: weights, schedule; in/out: state (both copies), observations, status, measures (running cost, largest
-// magnitudes, largest distances of the copies); out, if asked for: the source of every update, for pair_reverse.wgsl; in fixed point also the log.
+// magnitudes, largest distances of the copies, increments lost); out, if asked for: the source of every update, for
+// pair_reverse.wgsl; in fixed point also the log.
 // Companions: common, schedule, entry_update, status, stages, step_call, largest, observe, pay or pay_nothing,
-// pair_float or pair_fixed and theirs, generated mlp_eval. Twin: src/reference/pair.rs.
+// lost, pair_float or pair_fixed and theirs, generated mlp_eval. Twin: src/reference/pair.rs.
 
 @group(0) @binding(1) var<uniform> schedule: Schedule;
 @group(0) @binding(2) var<storage, read_write> state: array<Word>;
@@ -66,6 +67,7 @@ fn update(entry: Entry, n: u32, backward: bool) {
         pay(schedule.nodes[i].b * paid_length(entry), t);
         keep_stage(i);
     }
+    ask(entry);
     kick(target_side, entry, backward);
     slide(source_side, drift);
 }
@@ -111,6 +113,7 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     for (var r = 0u; r < TRAJECTORIES; r++) {
         lost[r] = status[first + r] != 0u;
     }
+    begin_asking();
     begin_paying();
     if (!backward) {
         output();
@@ -144,5 +147,6 @@ fn pair_walk(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocation_
     if (!backward) {
         end_largest();
     }
+    note_losses();
     store_pair();
 }

@@ -1,4 +1,4 @@
-// The reference of a running cost: times [count], then for each time values and slopes [2, dim] or [2, dim, stride]; a
+// The reference of a running cost: times since t0 [count], then for each time values and slopes [2, dim] or [2, dim, stride]; a
 // cubic Hermite polynomial in between. Companions: step_call.wgsl, a binding `reference`. Twin: Reference::at,
 // src/model/reference.rs.
 

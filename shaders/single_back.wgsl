@@ -7,10 +7,17 @@
 @group(0) @binding(4) var<storage, read> observed: array<f32>;
 @group(0) @binding(5) var<storage, read_write> status: array<u32>;
 
-const ADJOINT_ROWS: u32 = DIM;
+const ADJOINT_ROWS: u32 = 2u * DIM;
 
-// Adjoint.
+// Adjoint, and what it lacks of its sum: see stages.wgsl.
 var<private> a: array<f32, COMPONENTS>;
+var<private> a_rest: array<f32, COMPONENTS>;
+
+fn add_to_adjoint(q: u32, v: f32) {
+    let both = two_sum(a[q], v + a_rest[q]);
+    a[q] = both.x;
+    a_rest[q] = both.y;
+}
 
 /// Takes state and adjoint of the trajectories that take part.
 fn enter(local: u32, in_tile: u32) {
@@ -18,8 +25,11 @@ fn enter(local: u32, in_tile: u32) {
     lane = local;
     count_in();
     for (var q = 0u; q < COMPONENTS; q++) {
+        let behind = DIM * call.stride + element(q);
         x[q] = select(0.0, state[element(q)], alive[q % TRAJECTORIES]);
+        rest[q] = select(0.0, state[behind], alive[q % TRAJECTORIES]);
         a[q] = select(0.0, adjoint[element(q)], alive[q % TRAJECTORIES]);
+        a_rest[q] = select(0.0, adjoint[behind], alive[q % TRAJECTORIES]);
     }
     begin_charging();
 }
@@ -38,7 +48,10 @@ fn leave() {
         return;
     }
     for (var q = 0u; q < COMPONENTS; q++) {
+        let behind = DIM * call.stride + element(q);
         state[element(q)] = x[q];
+        state[behind] = rest[q];
         adjoint[element(q)] = select(0.0, a[q], alive[q % TRAJECTORIES]);
+        adjoint[behind] = select(0.0, a_rest[q], alive[q % TRAJECTORIES]);
     }
 }

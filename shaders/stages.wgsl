@@ -1,7 +1,7 @@
 // One explicit Runge-Kutta step for the TRAJECTORIES of an invocation, math.md section 1:
 //   X_i = x + h sum_{j<i} a_ij k_j,   k_i = f(X_i, t + c_i h),   x+ = x + h sum b_i k_i.
 // Private arrays hold component c of trajectory r at index c * TRAJECTORIES + r.
-// Companions: schedule.wgsl and a binding `schedule`. Twin: src/reference/step.rs.
+// Companions: schedule.wgsl and a binding `schedule`, two_sum.wgsl. Twin: src/reference/step.rs.
 
 const COMPONENTS: u32 = DIM * TRAJECTORIES;
 // With gradients in time the cotangent of the time follows that of the argument.
@@ -9,6 +9,9 @@ const VALUES: u32 = (DIM + TIME_ROWS) * TRAJECTORIES;
 
 // State; stages k_i, in the reverse pass later the cotangents of the X_i; argument and value of f.
 var<private> x: array<f32, COMPONENTS>;
+// What x lacks of the sum of its increments, less than half a unit of its last place: without it many small steps would leave
+// x where it is. The field never sees it.
+var<private> rest: array<f32, COMPONENTS>;
 var<private> k: array<f32, COMPONENTS * STAGES>;
 var<private> argument: array<f32, PADDED_DIM * TRAJECTORIES>;
 var<private> value: array<f32, VALUES>;
@@ -45,6 +48,8 @@ fn increment(q: u32, h: f32) -> f32 {
 
 fn advance(h: f32) {
     for (var q = 0u; q < COMPONENTS; q++) {
-        x[q] += increment(q, h);
+        let both = two_sum(x[q], increment(q, h) + rest[q]);
+        x[q] = both.x;
+        rest[q] = both.y;
     }
 }

@@ -1,6 +1,7 @@
 // Advances the state of a tile of the batch by a run of steps.
-// In: weights (packed), schedule, state x [dim, stride]; out: state, observations [time, dim, stride], status (first step
-// that left the finite numbers), running cost, error estimate, and with the stored adjoint the state before each step.
+// In: weights (packed), schedule, state x and its rest [2, dim, stride]; out: state, observations [time, dim, stride], status
+// (first step that left the finite numbers), running cost, error estimate, and with the stored adjoint the state before each
+// step.
 // Invariant: every invocation of the grid owns trajectories that exist in the buffers (the batch is padded).
 // Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, observe, store_*, pay or
 // pay_nothing, largest, estimate or estimate_none, generated mlp_eval. Twin: src/reference/solve.rs.
@@ -27,6 +28,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
     for (var q = 0u; q < COMPONENTS; q++) {
         x[q] = state[element(q)];
         note_value(q, x[q]);
+        rest[q] = state[DIM * call.stride + element(q)];
     }
     begin_paying();
     begin_estimate();
@@ -61,6 +63,7 @@ fn step_forward(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
         end_largest();
         for (var q = 0u; q < COMPONENTS; q++) {
             state[element(q)] = x[q];
+            state[DIM * call.stride + element(q)] = rest[q];
         }
     }
 }

@@ -2,7 +2,8 @@
 // and pulls the adjoint through them (discrete adjoint, math.md section 2.2):
 //   K_i = h (b_i a + sum_{j>i} a_ji Y_j),   Y_i = K_i df/dx(X_i),   a <- a + sum Y_i.
 // Activations and deltas go to scratch, or the sums of dJ/dtheta are made here: pull_scratch.wgsl, pull_inside.wgsl.
-// In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint [dim, stride], state,
+// In: weights, schedule, state (after the last step), cotangents of the observations; in/out: adjoint and state, each with
+// its rest [2, dim, stride],
 // status. Trajectories that are padding or not finite add nothing to dJ/dtheta.
 // Companions: common, schedule, entry_step, stages, step_call, own_trajectories or tile, single_back, pull_back,
 // pull_scratch or pull_inside, reuse_*, charge_*, clock_*, recover_*, and the field's functions that those name.
@@ -15,7 +16,7 @@ fn receive(slot: u32) {
     }
     let base = (slot - call.slot_base) * DIM * call.stride;
     for (var q = 0u; q < COMPONENTS; q++) {
-        a[q] += select(0.0, observed[base + element(q)], alive[q % TRAJECTORIES]);
+        add_to_adjoint(q, select(0.0, observed[base + element(q)], alive[q % TRAJECTORIES]));
     }
 }
 
@@ -62,7 +63,7 @@ fn step_reverse(@builtin(workgroup_id) group: vec3<u32>, @builtin(local_invocati
             for (var i = 0u; i < STAGES; i++) {
                 sum += k[i * COMPONENTS + q];
             }
-            a[q] += sum;
+            add_to_adjoint(q, sum);
         }
         check(call.step_number + n);
     }

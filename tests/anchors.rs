@@ -48,7 +48,8 @@ fn anchors_hold_a_contracting_field() {
 }
 
 /// Each segment as a problem of its own, from the state that the forward pass has at its start: the certificate is the
-/// largest of theirs, trajectory by trajectory and bit for bit.
+/// largest of theirs, trajectory by trajectory. A problem of its own starts without what the sum before it has rounded away,
+/// which is half a unit of a state below 2, there and back.
 #[test]
 fn the_certificate_is_that_of_the_worst_segment() {
     let theta = mild(16, 1);
@@ -79,7 +80,8 @@ fn the_certificate_is_that_of_the_worst_segment() {
         }
         let mixed = (1..70).contains(&earlier_is_worst);
         assert!(mixed, "{anchors} anchors: the last segment is the worst for {} of 70", 70 - earlier_is_worst);
-        assert_eq!(got, worst, "{anchors} anchors: the certificate");
+        let off = got.iter().zip(&worst).map(|(got, own)| (got - own).abs()).fold(0.0, f32::max);
+        assert!(off <= f32::EPSILON, "{anchors} anchors: the certificate is off by {off:e}");
     }
 }
 

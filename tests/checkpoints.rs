@@ -8,7 +8,9 @@
 mod common;
 
 use common::{field, gpu, parameters, random2, random3};
-use costate::{Activation, Adjoint, AdjointOptions, Caps, Gpu, Gradient, Method, Mlp, NeuralOde, Slot, TimeGrid};
+use costate::{
+    Activation, Adjoint, AdjointOptions, Caps, Gpu, Gradient, MemoryPlan, Method, Mlp, NeuralOde, Slot, TimeGrid,
+};
 
 fn mlp() -> Mlp {
     field(2, &[7], Activation::Tanh, true)
@@ -109,14 +111,18 @@ fn equal_cuts_give_equal_sums() {
     }
 }
 
+/// States of a segment and of anchors, which have a rest each.
+fn states_kept(plan: &MemoryPlan) -> [u64; 2] {
+    [plan.bytes(Slot::Stored) / plan.bytes(Slot::Initial), plan.bytes(Slot::Anchors) / plan.bytes(Slot::State)]
+}
+
 #[test]
 fn memory_grows_with_the_root_of_the_steps() {
     for (steps, kept) in [(1, [1, 1]), (10, [4, 3]), (100, [10, 10]), (101, [11, 10]), (10_000, [100, 100])] {
         let grid = TimeGrid::uniform(0.0, 1.0, steps).expect("a valid grid");
         let ode = build(gpu(), &grid, Method::Heun, Adjoint::Checkpointed, None);
         let plan = ode.memory_plan(64).expect("a plan");
-        let state = plan.bytes(Slot::State);
-        let got = [Slot::Stored, Slot::Anchors].map(|slot| plan.bytes(slot) / state);
+        let got = states_kept(&plan);
         assert_eq!(got, kept, "{steps} steps keep a segment and its anchors");
     }
 }
@@ -130,7 +136,7 @@ fn memory_is_that_of_the_anchors() {
     {
         let ode = build(gpu(), &grid, Method::Heun, Adjoint::Checkpointed, Some(anchors));
         let plan = ode.memory_plan(64).expect("a plan");
-        let got = [Slot::Stored, Slot::Anchors].map(|slot| plan.bytes(slot) / plan.bytes(Slot::State));
+        let got = states_kept(&plan);
         assert_eq!(got, kept, "{anchors} anchors");
         if anchors <= 32 && anchors > 1 {
             let report = run(gpu(), &grid, Method::Heun, Adjoint::Checkpointed, Some(anchors)).report;

@@ -1,9 +1,9 @@
 //! Does a trajectory get the same bits, whatever runs beside it, wherever it stands, however the work is cut?
 //!
-//! States and dJ/dx0 are compared bit for bit; dJ/dθ and the loss are sums over trajectories and steps whose order may
-//! follow the cut, so they get 1e-6. The long runs pass the 1024 steps of a schedule window and the 65 535 loop trips
-//! after which lavapipe silently leaves a loop. Blind to mistakes that are the same in every arrangement: for those the
-//! long run is also held against the f64 twin.
+//! States and dJ/dx0 are compared bit for bit, but where a solve starts anew in between; dJ/dθ and the loss are sums over
+//! trajectories and steps whose order may follow the cut, so they get 1e-6. The long runs pass the 1024 steps of a schedule
+//! window and the 65 535 loop trips after which lavapipe silently leaves a loop. Blind to mistakes that are the same in every
+//! arrangement: for those the long run is also held against the f64 twin.
 
 mod common;
 
@@ -199,11 +199,16 @@ fn two_halves_of_a_grid_equal_the_whole() {
             ode.vjp(&theta(), x0.view(), cotangents.view()).expect("a vjp")
         };
         let x_middle = solve(half(0, middle), &x0);
-        assert_eq!(bits(&solve(half(middle, 4), &x_middle)), bits(&solve(half(0, 4), &x0)), "states by {middle}");
+        // What starts anew lacks what the sum before it had rounded away: half a unit, and as much again where it is kept.
+        let apart = |halves: &Array2<f32>, whole: &Array2<f32>| relative_max(halves, &whole.mapv(f64::from));
+        let error = apart(&solve(half(middle, 4), &x_middle), &solve(half(0, 4), &x0));
+        assert!(error <= f64::from(f32::EPSILON), "states by {middle}: {error:e}");
         let second = vjp(half(middle, 4), &x_middle, &cotangents);
         let first = vjp(half(0, middle), &x0, &second.x0.clone().insert_axis(Axis(0)));
         let whole = vjp(half(0, 4), &x0, &cotangents);
-        assert_eq!(bits(&first.x0), bits(&whole.x0), "dJ/dx0 over the halves by {middle}");
+        // That of the states, and of the adjoint itself.
+        let error = apart(&first.x0, &whole.x0);
+        assert!(error <= 2.0 * f64::from(f32::EPSILON), "dJ/dx0 over the halves by {middle}: {error:e}");
         let sum: Vec<f32> = first.theta.iter().zip(&second.theta).map(|(a, b)| a + b).collect();
         let error = close(&sum, &whole.theta);
         assert!(error < SUMS, "dJ/dθ over the halves by {middle}: {error:e}");
@@ -243,17 +248,17 @@ fn windows_of_observations_and_stored_states_change_nothing() {
     }
 }
 
-/// A binding that holds a single state, with saves at both ends of the first step: t0 and the first boundary.
+/// A binding that holds two states of three, with saves at both ends of the first step: t0 and the first boundary.
 #[test]
-fn a_window_of_one_observation_changes_nothing() {
+fn a_window_of_two_observations_changes_nothing() {
     let grid = TimeGrid::from_boundaries(vec![0.0, 0.1, 0.2], vec![0, 1, 2]).expect("a valid grid");
     let set = |max_binding| Caps { max_binding, scratch_bytes: 1, ..gpu().caps().clone() };
     let fits = |gpu: &Gpu| attempt(gpu, Method::Heun, Adjoint::Stored, &grid)?.memory_plan(64).map(|_| ());
     let narrow = tightest(1 << 12, set, fits);
-    // Two thirds of the binding, in trajectories of 3 components of 4 bytes.
-    let batch = usize::try_from(narrow.caps().max_binding * 2 / 3 / 12).expect("a small batch");
+    // Two fifths of the binding, in trajectories of 3 components of 4 bytes: it must hold two states anyway.
+    let batch = usize::try_from(narrow.caps().max_binding * 2 / 5 / 12).expect("a small batch");
     let (x0, targets) = (random2(batch, 3, 1), random3(3, batch, 3, 2));
-    // A pair needs two states in a binding, so that this cannot happen to it.
+    // What is measured of a pair takes more room than this, so that it cannot happen to it.
     for (method, adjoint) in ways(Method::Heun, Method::Strang).into_iter().filter(|(m, _)| m.pair().is_none()) {
         let run = |gpu: &Gpu| {
             let ode = problem(gpu, method, adjoint, &grid);

@@ -106,8 +106,20 @@ impl Problem {
         let (found, wanted) = (self.device(gpu, method, adjoint), self.twin(method, adjoint));
         let case = format!("{method}, {adjoint}, {}", self.loss);
         assert_eq!(found.report.ok(), self.x0.nrows(), "{case}: trajectories");
+        // The gradient of the weights of the time grows with t0: it must not hide the others.
+        let of_time = |i: usize| {
+            let (field, layer) = (self.theta.field(), self.theta.field().layers()[0]);
+            field.time_input() && i < layer.bias && i % layer.n_in == layer.n_in - 1
+        };
+        let part = |time: bool| {
+            let chosen = (0..found.theta.len()).filter(|i| of_time(*i) == time);
+            let pairs: Vec<(f32, f64)> = chosen.map(|i| (found.theta[i], wanted.theta[i])).collect();
+            relative(pairs.iter().map(|(f, _)| f), pairs.iter().map(|(_, w)| w))
+        };
+        let by_time = if self.theta.field().time_input() { part(true) } else { 0.0 };
         let mut errors = vec![
-            ("theta", relative(&found.theta, &wanted.theta)),
+            ("theta", part(false)),
+            ("weights of the time", by_time),
             ("x0", relative(&found.x0, &wanted.x0)),
             (
                 "targets",
@@ -141,9 +153,14 @@ impl Problem {
 }
 
 fn reference(batch: usize, dim: usize) -> Reference {
-    let times = [-1.1, -0.5, 0.0, 0.3, 0.9, 1.6];
+    reference_at(&REFERENCE_TIMES, batch, dim)
+}
+
+const REFERENCE_TIMES: [f64; 6] = [-1.1, -0.5, 0.0, 0.3, 0.9, 1.6];
+
+fn reference_at(times: &[f64], batch: usize, dim: usize) -> Reference {
     let values = random3(times.len(), batch, dim, 9);
-    Reference::new(&times, values.view()).expect("a valid reference")
+    Reference::new(times, values.view()).expect("a valid reference")
 }
 
 fn whole_cost(batch: usize, dim: usize) -> RunningCost {
@@ -188,6 +205,85 @@ fn everything_at_once_for_every_method() {
             problem.check(method, adjoint);
         }
     }
+}
+
+/// The same problem in another unit of time, counted from elsewhere: weights of the time are a `unit`-th and biases make up
+/// for the origin, so that both are huge while their sum is what it was.
+fn elsewhere(problem: Problem, origin: f64, unit: f64) -> Problem {
+    let moved = |t: f64| origin + unit * t;
+    let field = problem.theta.field().clone();
+    let (first, last) = (field.layers()[0], field.layers()[field.layers().len() - 1]);
+    let mut theta = problem.theta.as_slice().to_vec();
+    for j in 0..first.n_out {
+        let weight = &mut theta[first.weight + (j + 1) * first.n_in - 1];
+        *weight = (f64::from(*weight) / unit) as f32;
+        let shift = f64::from(*weight) * origin;
+        theta[first.bias + j] = (f64::from(theta[first.bias + j]) - shift) as f32;
+    }
+    theta[last.weight..].iter_mut().for_each(|w| *w = (f64::from(*w) / unit) as f32);
+    let grid = if problem.grid.is_dense() {
+        let saves: Vec<f64> = problem.grid.save_times().iter().map(|t| moved(*t)).collect();
+        let [t0, t1] = [problem.grid.t0(), problem.grid.t1()].map(moved);
+        TimeGrid::dense_with_steps(t0, &saves, t1, problem.grid.steps())
+    } else {
+        let times = problem.grid.times().iter().map(|t| moved(*t)).collect();
+        TimeGrid::from_boundaries(times, problem.grid.saves().to_vec())
+    };
+    let times = REFERENCE_TIMES.map(moved);
+    let cost = RunningCost::new().kinetic(0.3 * unit.abs()).and_then(|c| {
+        let dim = problem.theta.field().dim();
+        c.reference(0.7 / unit.abs(), reference_at(&times, 1, dim))?.jacobian(0.2 * unit.abs(), 11)
+    });
+    Problem {
+        theta: Parameters::from_flat(&field, theta).expect("finite parameters"),
+        grid: grid.expect("a valid grid"),
+        cost: problem.cost.and(Some(cost.expect("valid weights"))),
+        ..problem
+    }
+}
+
+/// Times in epoch seconds, in ten millions or backward are as good as times near zero, in every kernel that sees them.
+#[test]
+fn the_origin_of_time_does_not_matter() {
+    let places = [(1e4, 1.0), (1e7, 5.0), (1.7e9, 3600.0), (-1.7e9 + 0.37, -600.0)];
+    let sine = field(2, &[5, 4], Activation::Sin, true);
+    let tanh = field(2, &[5, 4], Activation::Tanh, true);
+    let dense = TimeGrid::dense_with_steps(0.1, &[0.1, 0.33, 1.2], 1.3, 7).expect("a valid grid");
+    for (i, (origin, unit)) in places.into_iter().enumerate() {
+        let all = Problem::new(&tanh, grid(), 70, Loss::GaussianNll, Some(whole_cost(1, 2)));
+        let all = elsewhere(all, origin, unit);
+        let ways = [
+            (Method::Rk4, Adjoint::Stored),
+            (Method::Rk4, Adjoint::Continuous),
+            (Method::BlanesMoan4, Adjoint::Exact),
+            (Method::Alf, Adjoint::Checkpointed),
+        ];
+        // Compiled once, the kernels serve every place.
+        for (method, adjoint) in ways {
+            all.check(method, adjoint);
+        }
+        let plain = elsewhere(Problem::new(&tanh, grid(), 70, Loss::Mse, None), origin, unit);
+        plain.check(Method::Rk4, Adjoint::Backsolve);
+        let outputs = Problem::new(&tanh, dense.clone(), 6, Loss::Mse, None);
+        elsewhere(outputs, origin, unit).check(Method::Rk4, Adjoint::Stored);
+        if i == 2 {
+            let as_gpu = gpu().restricted(&Caps::gpu("a GPU"));
+            elsewhere(Problem::new(&sine, grid(), 70, Loss::Mse, None), origin, unit).check_on(
+                &as_gpu,
+                Method::Heun,
+                Adjoint::Backsolve,
+            );
+        }
+    }
+}
+
+/// Pre-activations of thousands of turns, where a sine of f32 has no digits left.
+#[test]
+fn whole_turns_of_a_sine_do_not_matter() {
+    let field = field(2, &[5], Activation::Sin, true);
+    let grid = TimeGrid::with_steps(1.7e9, &[1.7e9 + 0.25, 1.7e9 + 1.0], 1.7e9 + 1.5, 4).expect("a valid grid");
+    let problem = Problem::new(&field, grid, 6, Loss::Mse, None);
+    problem.check(Method::Rk4, Adjoint::Stored);
 }
 
 /// Kernels as a GPU gets them: one trajectory per invocation, no broadcasts.

@@ -111,8 +111,8 @@ proptest! {
                     prop_assert!(bound, "{:?} of {} bytes cannot be bound as one", slot, bytes);
                 }
                 let state = plan.bytes(Slot::State);
-                // Both copies of a pair.
-                let copies = if problem.method.pair().is_some() { 2 } else { 1 };
+                // Both copies of a pair, or a state and what its sum has rounded away.
+                let copies = 2;
                 let state = state / copies;
                 prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
                 prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);

@@ -64,7 +64,8 @@ pub(crate) fn source(kernel: &Kernel) -> Source {
         }
         Kernel::UnpackGradient => folded(&[shader!("unpack_gradient")], &[Read, Read, ReadWrite]),
         Kernel::Accumulate => folded(&[shader!("accumulate")], &[ReadWrite, ReadWrite]),
-        Kernel::PackWeights => folded(&[shader!("pack_weights")], &[Read, Read, ReadWrite]),
+        Kernel::TimeColumn => folded(&[shader!("time_column")], &[ReadWrite]),
+        Kernel::PackWeights => folded(&[shader!("two_sum"), shader!("pack_weights")], &[Read, Read, ReadWrite]),
         Kernel::Reduce => folded(&[shader!("reduce")], &[Read, ReadWrite]),
         Kernel::LossLimits(l) => loss(*l, shader!("loss_limits"), &[Read, Read, ReadWrite]),
         Kernel::LossPartials(l) => loss(*l, shader!("loss_partials"), &[Read, Read, Read, Read, ReadWrite]),
@@ -271,7 +272,7 @@ fn pair_walk(pair: &PairKernel) -> (Vec<String>, Vec<Access>) {
     let mut text = StepText::pair(pair);
     text.bindings.extend([Access::ReadWrite; 5]);
     text.body(Part::Forward);
-    text.push(&[shader!("largest"), shader!("observe"), shader!("pair_walk")]);
+    text.push(&[shader!("largest"), shader!("observe"), shader!("lost"), shader!("pair_walk")]);
     text.arithmetic(pair.words);
     text.pay();
     text.done()

@@ -76,7 +76,7 @@ impl<'a> StepText<'a> {
         };
         text.weights();
         text.push(&[shader!("common"), shader!("activation"), shader!("schedule"), entry, shader!("status")]);
-        text.push(&[shader!("stages"), shader!("step_call")]);
+        text.push(&[shader!("two_sum"), shader!("stages"), shader!("step_call")]);
         if lane.family == Family::Lane {
             text.push(&[shader!("own_trajectories")]);
         }

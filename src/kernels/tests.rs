@@ -21,9 +21,9 @@ use super::*;
 use crate::model::{Activation, Mlp, RunningCost};
 use crate::plan::{
     CALL_WORDS, CertificateCall, CostCall, CountCall, DriftCall, Elsewhere, Estimate, Family, FieldLayout, FinishCall,
-    GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, NormCall, OptimizerCall, OuterCall, PairKernel, ReduceCall,
-    ReferenceText, Rule, ShareCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW, WeightCall, WeightFetch,
-    Words, spilled_values, write_window,
+    GatherCall, Lane, LossCall, MAX_STAGES, NO_SLOT, NormCall, OptimizerCall, OuterCall, PackCall, PairKernel,
+    ReduceCall, ReferenceText, Rule, ShareCall, ShiftCall, Sources, Spec, StepCall, Terms, Track, Trips, WINDOW,
+    WeightCall, WeightFetch, Words, spilled_values, write_window,
 };
 use crate::solver::{AdjointOptions, Method, TimeGrid};
 
@@ -38,9 +38,9 @@ fn call_bytes(kernel: &Kernel) -> usize {
         Kernel::PairFinish(_) => size_of::<FinishCall>(),
         Kernel::SharePoints => size_of::<ShareCall>(),
         Kernel::DriftPartials => size_of::<DriftCall>(),
-        Kernel::PackWeights | Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => {
-            size_of::<CountCall>()
-        }
+        Kernel::UnpackGradient | Kernel::Accumulate | Kernel::NormPartials => size_of::<CountCall>(),
+        Kernel::PackWeights => size_of::<PackCall>(),
+        Kernel::TimeColumn => size_of::<ShiftCall>(),
         Kernel::OuterProduct(_) => size_of::<OuterCall>(),
         Kernel::Reduce => size_of::<ReduceCall>(),
         Kernel::LossLimits(_) | Kernel::LossPartials(_) | Kernel::LossCotangents(_) | Kernel::LossParameters(_) => {
@@ -234,8 +234,8 @@ fn the_schedule_has_the_hosts_layout() {
     for n in 0..WINDOW {
         let at = offset(&schedule, "entries") + n * record_bytes as usize;
         let (start, end) = (grid.times()[n], grid.times()[n + 1]);
-        assert_eq!(number(at + offset(&record, "start")), rounded(start), "start of step {n}");
-        assert_eq!(number(at + offset(&record, "end")), rounded(end), "end of step {n}");
+        assert_eq!(number(at + offset(&record, "start")), rounded(start - 0.5), "start of step {n}");
+        assert_eq!(number(at + offset(&record, "end")), rounded(end - 0.5), "end of step {n}");
         assert_eq!(number(at + offset(&record, "h")), rounded(end - start), "h of step {n}");
         let slot = if n + 1 == WINDOW { 0 } else { NO_SLOT };
         assert_eq!(word(at + offset(&record, "slot")), slot, "observation of step {n}");

@@ -41,6 +41,7 @@ impl Plan {
             let count = u64::from(self.shape.parameters);
             program.dispatch(Kernel::UnpackGradient, bindings, fold(count, 64, &self.caps)?, &call, count);
         }
+        self.shift_gradient(&mut program)?;
         Ok(program)
     }
 

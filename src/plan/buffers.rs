@@ -14,11 +14,13 @@ pub enum Slot {
     PackTable,
     /// Method coefficients and a window of the steps; its size does not depend on their number.
     Schedule,
-    /// State x, `[dim, stride]`: the only copy of the trajectory. Two of them for methods on a pair, of one or two words; in
-    /// fixed point followed by the binary points, `[dim, stride]`.
+    /// State x and what its sum has rounded away, `[2, dim, stride]`: the only copy of the trajectory. Two states for methods
+    /// on a pair, of one or two words; in fixed point followed by the binary points, `[dim, stride]`.
     State,
     /// Measured on the way there, `[2, stride]`: the largest relative distance of the copies of a pair, the running cost.
-    /// Then `[dim, stride]` the largest magnitude of every component, and of a pair the largest distance of its copies.
+    /// Then `[dim, stride]` the largest magnitude of every component, and of a pair `[3, dim, stride]` the largest distance of
+    /// its copies, and of kicks the share of a component that rounding has taken from its increments, and the share that they
+    /// were to move it by.
     Measures,
     /// Error estimates of the steps: the largest, and what the next step must know, `[2 + 3 dim, trajectories]`.
     Estimates,
@@ -28,7 +30,7 @@ pub enum Slot {
     BitLog,
     /// Fixed point: binary points that are asked for, `[dim, stride]`, and the least that a range may be widened to, `[dim]`.
     AskedPoints,
-    /// Adjoint a = dJ/dx, `[dim, stride]`; of both copies of a pair. With a running cost or gradients with respect to times
+    /// Adjoint a = dJ/dx and what its sum has rounded away, `[2, dim, stride]`; of both copies of a pair. With a running cost or gradients with respect to times
     /// followed by the adjoint of the cost, and for each segment between save times two sums, `[1 + 2 segments, stride]`.
     Adjoint,
     /// Given initial states x(t0), `[dim, stride]`.

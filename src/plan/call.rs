@@ -85,6 +85,38 @@ pub(crate) struct CountCall {
     pub count: u32,
 }
 
+/// Numbers of `time_column`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct ShiftCall {
+    /// Units of layer 0.
+    pub units: u32,
+    /// Its inputs, the last of which is the time.
+    pub inputs: u32,
+    /// Its first bias in θ.
+    pub first_bias: u32,
+    /// The time that the kernels count from, as a sum.
+    pub high: f32,
+    pub low: f32,
+}
+
+/// Numbers of `pack_weights`.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
+#[repr(C)]
+pub(crate) struct PackCall {
+    pub count: u32,
+    /// Units of layer 0 whose bias takes t0 up: none if the time does not enter or counts from zero.
+    pub units: u32,
+    pub inputs: u32,
+    pub first_bias: u32,
+    pub high: f32,
+    pub low: f32,
+    /// 1 if the activation of layer 0 has the period 2π.
+    pub periodic: u32,
+    /// Always 0, see [`StepCall::idle`].
+    pub idle: u32,
+}
+
 /// Numbers of `outer_product`.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Pod, Zeroable)]
 #[repr(C)]

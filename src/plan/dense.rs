@@ -10,6 +10,7 @@ use super::call::StepCall;
 use super::caps::Caps;
 use super::kernel::{Kernel, StepKernel, Terms};
 use super::lane::Trips;
+use super::origin::Origin;
 use super::passes::{Tiles, groups};
 use super::program::{Binding, Command, Program};
 use super::shape::{Shape, Spec};
@@ -29,6 +30,7 @@ pub(crate) struct Interpolation {
     /// Derivatives of the weights with respect to the place u in the step.
     pub state_slopes: [f32; 2],
     pub field_slopes: [f32; 2],
+    /// Since t0.
     pub times: [f32; 2],
     /// Observations that hold the states.
     pub slots: [u32; 2],
@@ -65,6 +67,7 @@ impl Plan {
     #[expect(clippy::cast_possible_truncation, reason = "host f64 becomes device f32, rounded once")]
     pub(crate) fn dense_table(&self) -> Vec<Interpolation> {
         let grid = &self.spec.grid;
+        let origin = Origin::of(grid);
         let row = |output: &crate::solver::Output| {
             let ends = [output.step, output.step + 1];
             let slots = ends.map(|n| grid.saves().partition_point(|&s| s < n));
@@ -76,7 +79,7 @@ impl Plan {
                 fields: [h * m0, h * m1].map(|v| v as f32),
                 state_slopes: [sx0, sx1].map(|v| v as f32),
                 field_slopes: [h * sm0, h * sm1].map(|v| v as f32),
-                times: ends.map(|n| grid.times()[n] as f32),
+                times: ends.map(|n| origin.since(grid.times()[n])),
                 slots: slots.map(place),
                 shapes: [m0, m1].map(|v| v as f32),
                 entries: slots.map(|s| place(self.track.saves[s].max(1) - 1)),

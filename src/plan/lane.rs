@@ -188,12 +188,13 @@ impl Counts {
         let (whole, kick) = (self.whole, self.combine);
         // Taken back with the value of the stage that is pulled back through.
         let late = if walked && self.pull.is_some() { self.stages * (whole + kick) } else { 0 };
-        // Drifts, source, keeping it, distance, contraction and expansion, output and observation, trouble.
-        let forward_step = single.forward_step + kick + 9 * whole;
+        // Drifts, source, keeping it, sum of the increments, distance, contraction and expansion, output and observation,
+        // trouble.
+        let forward_step = single.forward_step + 2 * kick + 9 * whole;
         // The adjoint, which may walk back itself; or else the kernel of the way forward does.
         let reverse_step =
             (single.reverse_step + late + kick + 7 * whole + if self.clock > 0 { kick + 2 * whole } else { 0 })
                 .max(forward_step);
-        Trips { forward_step, reverse_step, fixed: single.fixed + 12 * whole + 16 }
+        Trips { forward_step, reverse_step, fixed: single.fixed + 15 * whole + 16 }
     }
 }

@@ -1,6 +1,7 @@
 //! What a problem asks of a device, and the errors that say so.
 
 use super::caps::Caps;
+use super::kernel::Words;
 use super::lane::STRIDE;
 use super::schedule::{MAX_STAGES, check_times};
 use super::shape::Spec;
@@ -23,7 +24,7 @@ pub(super) fn check_spec(spec: &Spec, caps: &Caps) -> Result<()> {
     limit(caps, "a batch", spec.batch as u64, MAX_BATCH, Unit::Trajectories, "use a smaller batch")?;
     let width = spec.field.max_width() as u64;
     limit(caps, "the widest layer", width, MAX_WIDTH, Unit::Units, "use narrower layers")?;
-    check_times(&spec.grid, spec.field.time_input() || spec.terms().reference.is_some())
+    check_times(&spec.grid, spec.field.time_input())
 }
 
 /// The limits that depend on the size of the state.
@@ -45,8 +46,11 @@ impl Limits<'_> {
             bytes / per_trajectory / unit * unit
         };
         let state = format!("the state [dim, batch] of {batch} trajectories");
-        let remedy = format!("use a batch of at most {}", fits(caps.max_binding.min(caps.max_buffer)));
-        limit(caps, &state, self.state_bytes, caps.max_binding.min(caps.max_buffer), Unit::Bytes, &remedy)?;
+        // With what its sum has rounded away, or of both copies of a pair.
+        let planes = if self.spec.arithmetic.words() == Words::Two { 4 } else { 2 };
+        let allowed = caps.max_binding.min(caps.max_buffer);
+        let remedy = format!("use a batch of at most {}", fits(allowed / planes));
+        limit(caps, &state, self.state_bytes.saturating_mul(planes), allowed, Unit::Bytes, &remedy)?;
         let saves = self.spec.grid.saves().len() as u64;
         let observed = format!("the observations [time, dim, batch] of {batch} trajectories at {saves} times");
         let remedy = format!("use a batch of at most {}, or fewer save times", fits(caps.max_buffer / saves));

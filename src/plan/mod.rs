@@ -19,6 +19,7 @@ mod layout;
 mod limits;
 mod loss;
 mod memory;
+mod origin;
 mod outer;
 mod pair;
 mod passes;
@@ -53,6 +54,7 @@ pub(crate) use kernel::*;
 #[cfg(test)]
 pub(crate) use lane::Trips;
 pub(crate) use layout::{BLOCK, FieldLayout, LOAD, LayerLayout, Packed};
+pub(crate) use origin::Origin;
 pub(crate) use outer::{OUTER_LANES, Outer, rectangles};
 #[cfg(test)]
 pub(crate) use program::CALL_WORDS;
@@ -61,7 +63,7 @@ pub(crate) use reduce::norm;
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::{Arithmetic, Coarse, PARTED, Shape, Spec};
+pub(crate) use shape::{Arithmetic, Coarse, PARTED, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
 #[cfg(test)]
 pub(crate) use spill::spilled_values;

@@ -22,7 +22,11 @@ impl Plan {
         let mut program = Program::default();
         match self.spec.method.pair() {
             Some(_) => self.start_pair(&mut program)?,
-            None => program.copy((Slot::Initial, 0), (Slot::State, 0), self.shape.kept_bytes()),
+            None => {
+                // Nothing has been rounded away yet.
+                program.clear(Slot::State);
+                program.copy((Slot::Initial, 0), (Slot::State, 0), self.shape.state_bytes());
+            }
         }
         if self.shape.keeping.revolve {
             self.revolve_forward(&mut program, observe)?;

@@ -3,6 +3,7 @@
 use encase::{ShaderType, UniformBuffer};
 
 use super::call::NO_SLOT;
+use super::origin::Origin;
 use super::shape::Spec;
 use super::track::{PackedUpdate, Track};
 use crate::error::{Error, Result};
@@ -29,7 +30,7 @@ struct Node {
     error: f32,
 }
 
-/// An entry. Steps: start, end, length, and the observation at the end (of the grid's direction), if any. Updates of a
+/// An entry; times are those since t0. Steps: start, end, length, and the observation at the end (of the grid's direction), if any. Updates of a
 /// pair: length, time, drift, and what they do.
 #[derive(Clone, Copy, Debug, Default, ShaderType)]
 struct Entry {
@@ -77,23 +78,18 @@ struct Schedule {
     clock: [Clocks; WINDOW / 2],
 }
 
-/// Refuses times that f32 cannot tell apart: steps would have no length, or all stages the same time.
-pub(crate) fn check_times(grid: &TimeGrid, depends: bool) -> Result<()> {
-    let largest = grid.t0().abs().max(grid.t1().abs());
-    let resolution = largest * f64::from(f32::EPSILON);
-    let shortest = grid.times().windows(2).map(|w| (w[1] - w[0]).abs()).fold(f64::INFINITY, f64::min);
-    if largest > f64::from(f32::MAX) || shortest < f64::from(f32::MIN_POSITIVE) {
+/// Refuses times that are no ordinary numbers of f32: the lengths of the steps and of the solve, and where the field sees the
+/// time, t0. How far t0 is from zero does not matter otherwise, since the kernels count from there.
+pub(crate) fn check_times(grid: &TimeGrid, time_input: bool) -> Result<()> {
+    let lengths = grid.times().windows(2).map(|w| (w[1] - w[0]).abs());
+    let shortest = lengths.fold(f64::INFINITY, f64::min);
+    let span = (grid.t1() - grid.t0()).abs();
+    let farthest = if time_input { span.max(grid.t0().abs()) } else { span };
+    if farthest > f64::from(f32::MAX) || shortest < f64::from(f32::MIN_POSITIVE) {
         return Err(Error::invalid(
             "time grid",
-            format!("steps of {shortest:e} at times up to {largest:e}"),
-            "use a unit of time in which both are ordinary f32 numbers",
-        ));
-    }
-    if depends && shortest < 4.0 * resolution {
-        return Err(Error::invalid(
-            "time grid",
-            format!("steps of {shortest:e} at times up to {largest:e}, where f32 resolves {resolution:.1e}"),
-            "the field or the running cost depends on the time: shift the origin of time, or use longer steps",
+            format!("steps of {shortest:e} from {:e} to {:e}", grid.t0(), grid.t1()),
+            "use a unit of time in which they are ordinary f32 numbers",
         ));
     }
     Ok(())
@@ -135,13 +131,14 @@ pub(crate) fn write_window(spec: &Spec, track: &Track, index: usize) -> Result<V
         }
     } else {
         let last = (first + WINDOW).min(grid.steps());
+        let origin = Origin::of(grid);
         let mut slot = grid.saves().partition_point(|&s| s <= first);
         for (entry, n) in schedule.entries.iter_mut().zip(first..last) {
             let (start, end) = (grid.times()[n], grid.times()[n + 1]);
             let observed = grid.saves().get(slot) == Some(&(n + 1));
             *entry = Entry {
-                first: round(start),
-                second: round(end),
+                first: origin.since(start),
+                second: origin.since(end),
                 third: round(end - start),
                 word: if observed { u32::try_from(slot).unwrap_or(NO_SLOT) } else { NO_SLOT },
             };

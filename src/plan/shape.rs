@@ -191,8 +191,10 @@ pub(crate) struct Shape {
     /// States that are stored of an entry: one, or of an update with a drift the target too, for its gradient with respect to
     /// times.
     pub entry_states: u64,
-    /// Planes of the state: one, or two copies of one or two words.
+    /// Planes of the state: with what its sum has rounded away two, or two copies of one or two words.
     pub planes: u64,
+    /// True for a pair of states.
+    pub pair: bool,
     /// True if the state is in fixed point.
     pub fixed: bool,
     /// Words of the contraction log per component.
@@ -307,10 +309,10 @@ impl Shape {
             stored: stored * entry_states,
             entry_states,
             planes: match (pair, spec.arithmetic.words()) {
-                (false, _) => 1,
-                (true, Words::Float | Words::One) => 2,
+                (false, _) | (true, Words::Float | Words::One) => 2,
                 (true, Words::Two) => 4,
             },
+            pair,
             fixed: pair && spec.arithmetic != Arithmetic::Float,
             // All of them, however few the steps need; a binding may not be empty.
             log_words: spec.options.log_words.unwrap_or(DEFAULT_LOG_WORDS).max(1).into(),
@@ -354,7 +356,7 @@ impl Shape {
         self.dim * u64::from(self.stride)
     }
 
-    /// Values of what must be kept to go on from a time: the state, or both copies of a pair.
+    /// Values of what must be kept to go on from a time: the state and its rest, or both copies of a pair.
     pub(crate) fn kept_values(&self) -> u64 {
         self.planes * self.state_values()
     }
@@ -370,15 +372,20 @@ impl Shape {
     }
 
     /// Values of what is measured going forward: distance of the copies, running cost, largest magnitudes, and of a pair
-    /// the distances of its copies by component.
+    /// by component the distances of its copies, what is lost and what was asked for.
     pub(crate) fn measures_values(&self) -> u64 {
-        let rows = if self.planes > 1 { 2 } else { 1 };
+        let rows = if self.pair { 4 } else { 1 };
         2 * u64::from(self.stride) + rows * self.state_values()
     }
 
-    /// Values of the adjoint of the state: one per state, or two for a pair.
+    /// Where the increments that a pair has lost lie in them.
+    pub(crate) fn losses_at(&self) -> u64 {
+        2 * u64::from(self.stride) + 2 * self.state_values()
+    }
+
+    /// Values of the adjoint of the state: with its rest, or of both copies of a pair.
     pub(crate) fn adjoint_values(&self) -> u64 {
-        self.planes.min(2) * self.state_values()
+        2 * self.state_values()
     }
 
     /// Values behind them: the adjoint of the cost, and two sums for each segment between knots.

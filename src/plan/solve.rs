@@ -2,7 +2,7 @@
 
 use super::accumulate::block;
 use super::buffers::{MemoryPlan, Slot};
-use super::call::{CertificateCall, CountCall, DriftCall, PAY, SAVE};
+use super::call::{CertificateCall, DriftCall, PAY, SAVE};
 use super::caps::Caps;
 use super::dense;
 use super::fold::fold;
@@ -141,16 +141,6 @@ impl Plan {
     /// The uniform with the steps of window `index`.
     pub(crate) fn window(&self, index: usize) -> Result<Vec<u8>> {
         write_window(&self.spec, &self.track, index)
-    }
-
-    /// Parameters into the kernels' layout.
-    pub(crate) fn pack(&self) -> Result<Program> {
-        let mut program = Program::default();
-        let count = self.shape.layout.packed as u64;
-        let call = CountCall { count: word(count, "packed weights")? };
-        let bindings = vec![Slot::Theta.into(), Slot::PackTable.into(), Slot::Weights.into()];
-        program.dispatch(Kernel::PackWeights, bindings, fold(count, 64, &self.caps)?, &call, count);
-        Ok(program)
     }
 
     /// Forgets what was measured, and unless this is a second pass without them, which trajectories failed.

@@ -1,5 +1,6 @@
 //! What the step kernels walk through, entry by entry: the steps of a Runge–Kutta method, or the updates of a pair.
 
+use super::origin::Origin;
 use super::word;
 use crate::error::{Error, Result};
 use crate::solver::{Contraction, Method, Side, TimeGrid, Update};
@@ -27,6 +28,7 @@ const MAX_ENTRIES: usize = 1 << 28;
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) struct PackedUpdate {
     pub h: f32,
+    /// Since t0.
     pub t: f32,
     pub drift: f32,
     pub word: u32,
@@ -60,6 +62,7 @@ impl Track {
         };
         let mut track =
             Self { entries: 0, saves: Vec::new(), contractions: Vec::new(), contraction, updates: Vec::new() };
+        let origin = Origin::of(grid);
         if grid.saves()[0] == 0 {
             track.saves.push(0);
         }
@@ -70,7 +73,7 @@ impl Track {
                 return Err(Error::invalid("time grid", problem, "use fewer steps, or a method with fewer updates"));
             }
             let observed = update.aligned && grid.saves().get(track.saves.len()) == Some(&(update.step + 1));
-            let mut packed = pack(&update);
+            let mut packed = pack(&update, origin);
             if observed {
                 packed.word |= word(track.saves.len() as u64 + 1, "save times")? << flags::BITS;
                 track.saves.push(track.entries);
@@ -96,7 +99,7 @@ pub(crate) fn step_of(entry: usize, method: Method, grid: &TimeGrid, contraction
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "host f64 becomes device f32, rounded once")]
-fn pack(update: &Update) -> PackedUpdate {
+fn pack(update: &Update, origin: Origin) -> PackedUpdate {
     let bits = [
         (update.side == Side::Z, flags::SIDE),
         (update.negative, flags::NEGATIVE),
@@ -106,7 +109,7 @@ fn pack(update: &Update) -> PackedUpdate {
     ];
     PackedUpdate {
         h: update.h as f32,
-        t: update.t as f32,
+        t: origin.since(update.t),
         drift: update.drift as f32,
         word: bits.iter().filter(|(set, _)| *set).map(|(_, bit)| bit).sum(),
     }

@@ -69,6 +69,7 @@ impl Plan {
             Kernel::Dense(_) | Kernel::DenseReverse(_) => self.outputs(dispatch),
             Kernel::OuterProduct(_) => self.outer(dispatch),
             Kernel::PackWeights | Kernel::UnpackGradient => moved(3 * count(dispatch)),
+            Kernel::TimeColumn => moved(3 * count(dispatch)),
             // Partials are added to totals and cleared.
             Kernel::Accumulate => moved(4 * count(dispatch)),
             Kernel::Reduce => {
@@ -113,15 +114,16 @@ impl Plan {
             Kernel::StepForward(kernel) => {
                 let saved = if call.mode & SAVE == 0 { 0 } else { observed };
                 let kept = if kernel.adjoint.is_some() { steps * state } else { 0 };
-                (stages * self.paid(&call), 2 * state + saved + kept)
+                // The state and its rest, read and written.
+                (stages * self.paid(&call), 2 * 2 * state + saved + kept)
             }
             kernel => {
                 let terms = u64::from(self.shape.terms.evaluation_rows());
                 let stored = self.keeps_states() && !matches!(kernel, Kernel::ContinuousReverse(_));
                 // Reconstructing a state is one more pass through the stages, except where they serve the adjoint too.
                 let again = u64::from(self.spec.way_back() == Some(Adjoint::Backsolve));
-                let states = if stored { steps * state } else { 2 * state };
-                let rows = states + 2 * state + observed;
+                let states = if stored { steps * state } else { 2 * 2 * state };
+                let rows = states + 2 * 2 * state + observed;
                 if self.shape.inside.is_some() {
                     let before = stages - steps;
                     // A reconstruction's first stage is known from the step done before.
@@ -323,8 +325,8 @@ mod tests {
         let plan = plan(Method::Rk4, Adjoint::Stored, 10, 64, &Caps::cpu("test"));
         let forward = plan.forward(Observe::Save).expect("a program");
         let weights = plan.memory.bytes(Slot::Weights);
-        // Initial states copied; state read and written, one save time, ten states kept, the status.
-        let expected = 2 * 2 * 64 * 4 + weights + (2 * 2 + 2 + 10 * 2 + 1) * 64 * 4;
+        // States cleared and copied; state and its rest read and written, one save time, ten states kept, the status.
+        let expected = (2 * 2 + 2 * 2) * 64 * 4 + weights + (2 * 2 * 2 + 2 + 10 * 2 + 1) * 64 * 4;
         assert_eq!(plan.work(&forward).bytes, expected, "forward");
         let reverse = plan.reverse().expect("a program");
         // Kept states are read; what ten steps of four stages leave for dJ/dθ is written and read.

@@ -73,7 +73,7 @@ impl Session {
     fn initial_adjoint(&self) -> Result<Array2<f32>> {
         let shape = &self.plan.shape;
         let mut adjoint: Vec<f32> = read(&self.arena, Slot::Adjoint, shape.adjoint_values())?;
-        // Both copies of a pair start from x0.
+        // Both copies of a pair start from x0; a single state is followed by what its sum has rounded away.
         #[expect(clippy::cast_possible_truncation, reason = "a length of memory")]
         let (of_y, of_z) = adjoint.split_at_mut(shape.state_values() as usize);
         of_y.iter_mut().zip(of_z).for_each(|(y, z)| *y += *z);

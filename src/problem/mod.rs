@@ -5,6 +5,7 @@ mod builder;
 mod collect;
 mod estimate;
 mod kernels;
+mod losses;
 mod observations;
 mod outcome;
 mod parts;

@@ -257,6 +257,18 @@ pub enum Warning {
         /// The method.
         method: Method,
     },
+    /// Kicks were lost to rounding: so many increments are smaller than the last place of the state that what they add up to
+    /// is missing from the solution.
+    LostIncrements {
+        /// Trajectories that lost more than is of no account.
+        trajectories: usize,
+        /// The largest part of a component that is missing.
+        share: f32,
+        /// Steps of the solve.
+        steps: usize,
+        /// True if more bits of fixed point would have kept them.
+        fixed: bool,
+    },
     /// Binary points of fixed point were not where the trajectories took their components, and were moved.
     PointsMoved {
         /// Trajectories that left a range.
@@ -289,6 +301,15 @@ impl fmt::Display for Warning {
                 f,
                 "the two copies of the state are {difference:.2e} of their size apart, more than {limit:.2e}: the solution may be far from the field's; use smaller steps{}",
                 log_words.map_or(String::new(), |words| format!(" or more log words than {words}"))
+            ),
+            Self::LostIncrements { trajectories, share, steps, fixed } => write!(
+                f,
+                "in {trajectories} trajectories the increments of {steps} steps are so small beside the state that rounding has taken {share:.1e} of a component, which should have moved by that much: use fewer, longer steps, {}, or subtract the offset from the data",
+                if *fixed {
+                    "two words of state (state_words = 2)"
+                } else {
+                    "a Runge-Kutta method, whose sums keep them"
+                }
             ),
             Self::LargeErrorEstimate { estimate, limit, trajectories, trajectory, method } => write!(
                 f,

@@ -2,7 +2,7 @@
 
 use crate::error::{Error, Result};
 use crate::model::{Reference, RunningCost};
-use crate::plan::Shape;
+use crate::plan::{Origin, Plan};
 use crate::solver::TimeGrid;
 
 /// Share of the span that rounding may leave open at its ends.
@@ -23,13 +23,14 @@ pub(crate) fn check_reference(cost: &RunningCost, grid: &TimeGrid, dim: usize) -
         return Err(Error::shape("reference", &[times, batch, components], expected, remedy));
     }
     // Pieces that f32 cannot tell apart would have no length.
-    let resolution = f64::from(f32::EPSILON) * reference.times().iter().fold(0.0, |m: f64, t| m.max(t.abs()));
+    let farthest = reference.times().iter().fold(0.0, |m: f64, t| m.max((t - grid.t0()).abs()));
+    let resolution = f64::from(f32::EPSILON) * farthest;
     let shortest = reference.times().windows(2).map(|w| (w[1] - w[0]).abs()).fold(f64::INFINITY, f64::min);
     if shortest < 4.0 * resolution {
         return Err(Error::invalid(
             "times of the reference",
-            format!("{shortest:e} apart, where f32 resolves {resolution:.1e}"),
-            "shift the origin of time, or give fewer of them",
+            format!("{shortest:e} apart and up to {farthest:e} from t0, where f32 resolves {resolution:.1e}"),
+            "give fewer of them, and those near the span of the solve only",
         ));
     }
     let ends = [reference.times()[0], reference.times()[times - 1]];
@@ -58,11 +59,11 @@ pub(crate) fn check_reference_batch(cost: &RunningCost, batch: usize) -> Result<
     }
 }
 
-/// Times, then values and slopes: `[count]`, `[count, 2, dim]` or `[count, 2, dim, stride]`.
-#[expect(clippy::cast_possible_truncation, reason = "host f64 becomes device f32, rounded once")]
-pub(crate) fn device_reference(reference: &Reference, shape: &Shape) -> Vec<f32> {
-    let mut values: Vec<f32> = reference.times().iter().map(|t| *t as f32).collect();
-    let places = if reference.is_shared() { 1 } else { shape.stride as usize };
+/// Times since t0, then values and slopes: `[count]`, `[count, 2, dim]` or `[count, 2, dim, stride]`.
+pub(crate) fn device_reference(reference: &Reference, plan: &Plan) -> Vec<f32> {
+    let origin = Origin::of(&plan.spec.grid);
+    let mut values: Vec<f32> = reference.times().iter().map(|t| origin.since(*t)).collect();
+    let places = if reference.is_shared() { 1 } else { plan.shape.stride as usize };
     let (found, slopes) = (reference.values(), reference.slopes());
     for (x, m) in found.outer_iter().zip(slopes.outer_iter()) {
         for column in x.columns().into_iter().chain(m.columns()) {

@@ -141,7 +141,7 @@ impl Session {
         fuse_if_exact(gpu, &mut plan)?;
         let arena = Arena::for_plan(gpu, &plan)?;
         if let Some(reference) = plan.spec.cost.as_deref().and_then(reference_of) {
-            arena.upload(Slot::Reference, &device_reference(reference, &plan.shape))?;
+            arena.upload(Slot::Reference, &device_reference(reference, &plan))?;
         }
         let elsewhere = Elsewhere::default();
         let programs = Programs::new(&plan, elsewhere)?;
@@ -393,6 +393,7 @@ impl Session {
         report.warnings.extend(self.moved.warning());
         report.warnings.extend(report.copy_difference.filter(|d| *d > APART).map(|d| self.parted(d)));
         report.warnings.extend(self.large_estimate(&report));
+        report.warnings.extend(self.lost_increments(&report.status)?);
         Ok(report)
     }
 

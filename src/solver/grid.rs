@@ -1,13 +1,17 @@
 //! The times of the steps.
 
+use super::rounding::{parts, rounding};
 use crate::error::{Error, Result};
+
+#[cfg(test)]
+mod tests;
 
 /// The step boundaries `t_0, t_1, …, t_N` and which of them are save times.
 ///
 /// Unlike torchdiffeq's `odeint`, which returns the state at the first of its times too, t0 is saved only if it is listed.
 ///
-/// Times are f64 on the host and rounded once for the device. The grid may run backward (`t1 < t0`), the steps need
-/// not be equal, and every save time is a step boundary exactly.
+/// Times are f64 on the host; the device counts them from t0 and gets each rounded once, so that they may be far from zero.
+/// The grid may run backward (`t1 < t0`), the steps need not be equal, and every save time is a step boundary exactly.
 ///
 /// ```
 /// use costate::TimeGrid;
@@ -66,15 +70,43 @@ impl TimeGrid {
     /// # Errors
     /// As [`Self::with_step`].
     pub fn with_steps(t0: f64, save_at: &[f64], t1: f64, steps: usize) -> Result<Self> {
-        Self::split(t0, save_at, t1, |_| steps as f64)
+        Self::split(t0, save_at, t1, |_, _| steps as f64)
     }
 
     /// `ceil(|length| / step)` equal steps in each interval between neighbouring save times.
+    ///
+    /// An interval that is a whole number of steps but for the rounding of its two times gets no step more. How much that is
+    /// the times tell themselves: those that are an f32 with a long decimal went through f32 and may be off by a unit in its last
+    /// place, others by one of f64.
+    ///
+    /// ```
+    /// use costate::TimeGrid;
+    /// let tenths: Vec<f64> = (1..=10).map(|i| f64::from(i as f32 / 10.0)).collect();
+    /// assert_eq!(TimeGrid::with_step(0.0, &tenths, tenths[9], 0.1)?.steps(), 10);
+    /// # Ok::<(), costate::Error>(())
+    /// ```
     ///
     /// # Errors
     /// [`Error::Invalid`] if a time or the step is not finite, the step is not positive, `t1 = t0`, a save time is out
     /// of order or outside, or there are no or too many steps.
     pub fn with_step(t0: f64, save_at: &[f64], t1: f64, step: f64) -> Result<Self> {
+        Self::with_step_within(t0, save_at, t1, step, 0.0)
+    }
+
+    /// The same where each time may be off by as much as `resolution`, if that is more than the numbers tell: half a unit of
+    /// the last printed digit of times from a file.
+    ///
+    /// ```
+    /// use costate::TimeGrid;
+    /// // Thirty frames a second, printed with three decimals.
+    /// let frames = [0.033, 0.067, 0.1, 0.133];
+    /// assert_eq!(TimeGrid::with_step_within(0.0, &frames, 0.133, 1.0 / 30.0, 0.0005)?.steps(), 4);
+    /// # Ok::<(), costate::Error>(())
+    /// ```
+    ///
+    /// # Errors
+    /// As [`Self::with_step`], and for a resolution that is negative or not finite.
+    pub fn with_step_within(t0: f64, save_at: &[f64], t1: f64, step: f64, resolution: f64) -> Result<Self> {
         if !(step.is_finite() && step > 0.0) {
             return Err(Error::invalid(
                 "step",
@@ -82,8 +114,15 @@ impl TimeGrid {
                 "use a finite step > 0 (the direction follows from t0 and t1)",
             ));
         }
-        // An interval that is a whole number of steps up to rounding must not get one more.
-        Self::split(t0, save_at, t1, |length| (length / step * (1.0 - 1e-12)).ceil())
+        if !(resolution.is_finite() && resolution >= 0.0) {
+            return Err(Error::invalid(
+                "resolution of the times",
+                resolution.to_string(),
+                "give how far each time may be off, 0 if that is not known",
+            ));
+        }
+        let slack = |t: f64| rounding(t).max(resolution);
+        Self::split(t0, save_at, t1, |start, end| parts((end - start).abs(), step, slack(start) + slack(end)))
     }
 
     /// Equal steps of at most `step` from `t0` to `t1`, whatever the save times: a state between two step boundaries is
@@ -100,7 +139,15 @@ impl TimeGrid {
     /// # Errors
     /// As [`Self::with_step`].
     pub fn dense(t0: f64, save_at: &[f64], t1: f64, step: f64) -> Result<Self> {
-        Self::with_step(t0, &[t1], t1, step)?.with_outputs(save_at)
+        Self::dense_within(t0, save_at, t1, step, 0.0)
+    }
+
+    /// The same where t0 and t1 may be off by as much as `resolution`, as in [`Self::with_step_within`].
+    ///
+    /// # Errors
+    /// As [`Self::with_step_within`].
+    pub fn dense_within(t0: f64, save_at: &[f64], t1: f64, step: f64, resolution: f64) -> Result<Self> {
+        Self::with_step_within(t0, &[t1], t1, step, resolution)?.with_outputs(save_at)
     }
 
     /// `steps` equal steps from `t0` to `t1`, otherwise as [`Self::dense`].
@@ -152,7 +199,7 @@ impl TimeGrid {
         Ok(Self { times, saves, outputs: Vec::new() })
     }
 
-    fn split(t0: f64, save_at: &[f64], t1: f64, count: impl Fn(f64) -> f64) -> Result<Self> {
+    fn split(t0: f64, save_at: &[f64], t1: f64, count: impl Fn(f64, f64) -> f64) -> Result<Self> {
         let save_at = if save_at.is_empty() { &[t1] } else { save_at };
         if t0 == t1 {
             return Err(Error::invalid("time span", format!("t0 = t1 = {t0}"), "use two different times"));
@@ -163,7 +210,7 @@ impl TimeGrid {
         for &end in save_at.iter().chain((save_at.last() != Some(&t1)).then_some(&t1)) {
             let start = times[times.len() - 1];
             if end != start {
-                let steps = count((end - start).abs());
+                let steps = count(start, end);
                 if !(steps >= 1.0 && steps + (times.len() as f64) < MAX_STEPS) {
                     return Err(Error::invalid(
                         format!("number of steps between t = {start} and t = {end}"),
@@ -297,88 +344,4 @@ fn check_monotone(what: &str, times: &[f64], t0: f64, t1: f64) -> Result<()> {
         }
     }
     Ok(())
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn every_save_time_is_hit_exactly() {
-        let saves = [0.1, 0.3, 0.7000001, 2.0];
-        let grid = TimeGrid::with_step(0.0, &saves, 2.0, 0.0317).expect("a valid grid");
-        assert_eq!(grid.save_times(), saves);
-        assert!(
-            grid.times().windows(2).all(|w| w[1] > w[0] && w[1] - w[0] <= 0.0317 + 1e-12),
-            "steps rise by at most the step"
-        );
-    }
-
-    #[test]
-    fn rounding_adds_no_step() {
-        assert_eq!(TimeGrid::with_step(0.0, &[], 1.0, 0.1).expect("a valid grid").steps(), 10);
-        assert_eq!(TimeGrid::with_step(0.0, &[0.25, 0.5, 1.0], 1.0, 0.025).expect("a valid grid").steps(), 40);
-    }
-
-    #[test]
-    fn runs_backward_and_past_the_last_save_time() {
-        let grid = TimeGrid::with_steps(1.0, &[1.0, 0.5], -1.0, 4).expect("a valid grid");
-        assert_eq!((grid.steps(), grid.saves()), (8, &[0, 4][..]));
-        assert_eq!(grid.t1(), -1.0);
-    }
-
-    #[test]
-    fn dense_save_times_lie_in_their_steps() {
-        for sign in [1.0, -1.0] {
-            let save_at: Vec<f64> = [0.0, 0.1, 0.25, 0.26, 0.3, 1.0].iter().map(|t| sign * t).collect();
-            let grid = TimeGrid::dense(0.0, &save_at, sign, 0.25).expect("a valid grid");
-            assert_eq!(grid.steps(), 4, "steps do not depend on the save times");
-            assert_eq!(grid.save_times(), save_at);
-            assert_eq!(grid.saves(), [0, 1, 2, 3, 4], "ends of the steps in use");
-            for output in grid.outputs() {
-                let (start, end) = (grid.times()[output.step], grid.times()[output.step + 1]);
-                assert!((start + output.u * (end - start) - output.time).abs() < 1e-15, "{output:?}");
-            }
-        }
-    }
-
-    #[test]
-    fn time_gradients_of_all_boundaries_move_the_knots() {
-        // J = Σ g_n τ_n of boundaries that follow t0, a save time and t1.
-        let g = [0.3, -1.0, 2.0, 0.7, 0.1, -0.4, 0.9];
-        let objective = |t0: f64, save: f64, t1: f64| {
-            let grid = TimeGrid::with_steps(t0, &[save], t1, 3).expect("a valid grid");
-            grid.times().iter().zip(&g).map(|(t, g)| t * g).sum::<f64>()
-        };
-        let grid = TimeGrid::with_steps(0.1, &[0.5], 2.0, 3).expect("a valid grid");
-        let found = grid.time_gradient(&g, &[]);
-        let e = 1e-6;
-        let by_t0 = (objective(0.1 + e, 0.5, 2.0) - objective(0.1 - e, 0.5, 2.0)) / (2.0 * e);
-        let by_save = (objective(0.1, 0.5 + e, 2.0) - objective(0.1, 0.5 - e, 2.0)) / (2.0 * e);
-        let by_t1 = (objective(0.1, 0.5, 2.0 + e) - objective(0.1, 0.5, 2.0 - e)) / (2.0 * e);
-        for (found, wanted) in [(found.t0, by_t0), (found.saves[0], by_save), (found.t1, by_t1)] {
-            assert!((found - wanted).abs() < 1e-8, "{found} and {wanted}");
-        }
-    }
-
-    #[test]
-    fn bad_grids_are_refused() {
-        for bad in [
-            TimeGrid::uniform(0.0, 1.0, 0),
-            TimeGrid::uniform(1.0, 1.0, 3),
-            TimeGrid::uniform(0.0, f64::NAN, 3),
-            TimeGrid::with_step(0.0, &[], 1.0, 0.0),
-            TimeGrid::with_step(0.0, &[], 1.0, -0.1),
-            TimeGrid::with_step(0.0, &[], 1.0, 1e-12),
-            TimeGrid::with_step(0.0, &[0.5, 0.5], 1.0, 0.1),
-            TimeGrid::with_step(0.0, &[0.5, 0.4], 1.0, 0.1),
-            TimeGrid::with_step(0.0, &[1.5], 1.0, 0.1),
-            TimeGrid::with_step(0.0, &[-0.5], 1.0, 0.1),
-            TimeGrid::from_boundaries(vec![0.0, 1.0], vec![]),
-            TimeGrid::from_boundaries(vec![0.0, 1.0], vec![2]),
-            TimeGrid::from_boundaries(vec![0.0], vec![0]),
-        ] {
-            assert!(matches!(bad, Err(Error::Invalid { .. })), "{bad:?} should be invalid");
-        }
-    }
 }

@@ -6,6 +6,7 @@ mod grid;
 mod method;
 mod pair;
 mod points;
+mod rounding;
 mod tableau;
 
 pub use adjoint::{Adjoint, AdjointOptions, DEFAULT_LOG_WORDS, FRACTION_BITS, range};
@@ -14,4 +15,5 @@ pub use grid::{Output, TimeGradient, TimeGrid};
 pub use method::Method;
 pub use pair::{Kick, PairKind, PairScheme, Side, Update};
 pub(crate) use points::{WIDER, asked, given_point, point_for};
+pub(crate) use rounding::rounding;
 pub use tableau::Tableau;

@@ -120,6 +120,11 @@ impl DataSet {
         self.clock.spacing(&self.times) != Spacing::Uneven
     }
 
+    /// How far a time may be from what was meant: half a unit of the last digit that was printed.
+    pub(super) fn resolution(&self) -> f64 {
+        0.5 * self.clock.digit
+    }
+
     /// The times of a window that may start anywhere: the first ones, without what rounding makes of equal intervals.
     pub(super) fn window_times(&self, window: usize) -> Vec<f64> {
         let first = self.times[0];

@@ -16,7 +16,7 @@ use crate::plan::{
     Arithmetic, Coarse, DataShape, HISTORY, Iteration, MemoryPlan, Program, Slot, Spec, TrainPlan, Wish, summary,
 };
 use crate::problem::{check_finite, check_reference, device_reference, fuse_if_exact, may_fuse, reference_of};
-use crate::solver::{Adjoint, AdjointOptions, TimeGrid, WIDER, asked, given_point, point_for};
+use crate::solver::{Adjoint, AdjointOptions, TimeGrid, WIDER, asked, given_point, point_for, rounding};
 
 /// Iterations that are recorded in one go; a submission ends earlier if its work is enough.
 const RECORDED: u64 = 32;
@@ -135,7 +135,7 @@ impl Trainer {
         let parameters: Vec<f32> = theta.as_slice().iter().chain(&options.log_scale).copied().collect();
         arena.upload(Slot::Theta, &parameters)?;
         if let Some(reference) = plan.pass.spec.cost.as_deref().and_then(reference_of) {
-            arena.upload(Slot::Reference, &device_reference(reference, &plan.pass.shape))?;
+            arena.upload(Slot::Reference, &device_reference(reference, &plan.pass))?;
         }
         let values: Vec<f32> = data.values().iter().copied().collect();
         arena.upload(Slot::Data, &values)?;
@@ -429,10 +429,11 @@ fn window_grid(data: &DataSet, window: usize, options: &TrainOptions, time_input
             "windows start at different times but share one time grid: use whole series (window 0) or no time input",
         ));
     }
-    let times = data.window_times(window);
-    let (t0, t1) = (times[0], times[window - 1]);
+    let resolution = data.resolution().max(times.iter().map(|t| rounding(*t)).fold(0.0, f64::max));
+    let shared = data.window_times(window);
+    let (t0, t1) = (shared[0], shared[window - 1]);
     match options.steps {
-        Steps::Step(step) => TimeGrid::with_step(t0, &times[1..window], t1, step),
-        Steps::PerInterval(steps) => TimeGrid::with_steps(t0, &times[1..window], t1, steps),
+        Steps::Step(step) => TimeGrid::with_step_within(t0, &shared[1..], t1, step, resolution),
+        Steps::PerInterval(steps) => TimeGrid::with_steps(t0, &shared[1..], t1, steps),
     }
 }

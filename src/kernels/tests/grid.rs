@@ -123,6 +123,7 @@ pub(super) fn kernels() -> Vec<Kernel> {
         Kernel::CertificateFixed(Words::Two),
         Kernel::PackWeights,
         Kernel::UnpackGradient,
+        Kernel::TimeColumn,
         Kernel::OuterProduct(VECTOR.into()),
         Kernel::OuterProduct(SCALAR.into()),
         Kernel::Accumulate,
