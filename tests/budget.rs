@@ -134,7 +134,7 @@ fn training_stays_within_its_budget() {
         costate::Result::Ok(((trainer.adjoint(), trainer.anchors()), trainer.memory_plan().total_bytes(), losses))
     };
     let (adjoint, usual, losses) = run(None).expect("three iterations");
-    assert_eq!(adjoint, (Adjoint::Checkpointed, Some(17)), "√300 segments without a budget");
+    assert_eq!(adjoint, (Adjoint::Stored, None), "few states are stored without a budget");
     let Err(Error::BudgetExceeded { needed: least, .. }) = run(Some(1000)) else { panic!("1000 bytes are too few") };
     let mut states = Vec::new();
     for budget in [1 << 30, usual, (usual + least) / 2, (usual + 3 * least) / 4, (usual + 7 * least) / 8, least] {

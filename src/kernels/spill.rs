@@ -90,7 +90,7 @@ fn arrays(text: &str) -> Vec<Array> {
     let components = of("DIM") * of("TRAJECTORIES");
     known.insert("VALUES", components + of("TIME_ROWS") * of("TRAJECTORIES"));
     known.insert("COMPONENTS", components);
-    let found = text.lines().filter_map(declared).filter(|(_, element, _)| ["f32", "Fixed"].contains(element));
+    let found = text.lines().filter_map(declared).filter(|(_, element, _)| ["f32", "i32", "Fixed"].contains(element));
     // Where the inputs of a product are on their way to registers.
     let found = found.filter(|(name, ..)| !name.starts_with(KEPT));
     let array = |(name, element, length): (&str, &str, &str)| {

@@ -199,8 +199,8 @@ mod tests {
             (Method::Alf, Adjoint::Reversible),
             (Method::Strang, Adjoint::Exact),
         ];
-        // Whole dispatches; one entry in each, and bindings of four states; few trips.
-        let narrow = Caps { max_binding: 4 * 4000_u64.next_multiple_of(64) * 8, scratch_bytes: 1, ..Caps::cpu("test") };
+        // Whole dispatches; one entry in each, and bindings of what is measured of a pair; few trips.
+        let narrow = Caps { max_binding: 5 * 4000_u64.next_multiple_of(64) * 8, scratch_bytes: 1, ..Caps::cpu("test") };
         let short = Caps { max_trips: 4000, max_workgroups: 64, ..Caps::cpu("test") };
         let problems = [
             (Caps::cpu("test"), 130, &[1, 4, 100, 1200][..]),

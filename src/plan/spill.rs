@@ -30,7 +30,7 @@ pub(crate) fn spills(field: &Mlp, stages: u32, lane: Lane, terms: Terms) -> bool
     let components = field.dim() as u64 * own;
     let of_stages = u64::from(stages) * components;
     let (hidden, wide) = (width(&layout), rows * own * wide_rows(&layout));
-    let squares = 8 * components.pow(2) + rows * of_stages.pow(2) + rows * own * hidden.pow(2) + wide.pow(2);
+    let squares = 10 * components.pow(2) + rows * of_stages.pow(2) + rows * own * hidden.pow(2) + wide.pow(2);
     squares > MOST_SQUARES
 }
 

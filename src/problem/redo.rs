@@ -119,7 +119,8 @@ impl NeuralOde {
                 rows.append(&mut waiting);
                 rows.sort_unstable();
             }
-            if rows.is_empty() {
+            // An empty batch is refused by its plan.
+            if rows.is_empty() && number > 0 {
                 continue;
             }
             let (done, left) = match run(*way, &Input::select(x0, seed, &rows)) {

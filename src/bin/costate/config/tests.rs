@@ -73,7 +73,7 @@ fn defaults_hold() {
     let config = parse(&format!("{FIELD}{SOLVE}")).unwrap();
     assert_eq!(config.field().unwrap().summary(), "2-64-32-2 tanh");
     assert_eq!(config.grid().unwrap().save_times(), [1.0]);
-    assert_eq!((config.solve.method, config.solve.adjoint), (Method::BlanesMoan4, Adjoint::Auto));
+    assert_eq!((config.solve.method, config.solve.adjoint), (Method::Tsit5, Adjoint::Auto));
     assert_eq!(config.solve.reconstruction_tolerance, 1e-3);
     assert_eq!(config.output.folder(), Path::new("folder/runs/run"));
     assert!(config.output.plot(), "plots are drawn unless switched off");
