@@ -135,7 +135,8 @@ fn copies_that_part_are_reported() {
         let ode = builder.adjoint(Adjoint::Exact).adjoint_options(options).build(gpu()).expect("a small problem");
         ode.loss_and_gradient(&theta, x0.view(), targets.view()).map(|gradient| gradient.report)
     };
-    let told = |warnings: &[Warning]| warnings.iter().any(|w| matches!(w, Warning::CopiesParted { log_words: Some(0), .. }));
+    let told =
+        |warnings: &[Warning]| warnings.iter().any(|w| matches!(w, Warning::CopiesParted { log_words: Some(0), .. }));
     let mut warned = 0;
     for end in [4.0, 6.0, 8.0, 10.0, 12.0, 14.0] {
         let Ok(report) = run(end, 0) else { continue };

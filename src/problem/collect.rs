@@ -3,8 +3,9 @@
 use ndarray::{Array2, Array3, s};
 
 use super::arrays::{from_device, put_rows};
-use super::outcome::{Cost, Gradient, Reconstruction, Report, TrajectoryStatus};
+use super::outcome::{Cost, Gradient, Reconstruction, Report};
 use super::session::{Seed, Session};
+use super::status::TrajectoryStatus;
 use crate::error::{Error, Result};
 use crate::gpu::{read, read_each};
 use crate::plan::{Arithmetic, Slot, TIME_PARTS, summary};

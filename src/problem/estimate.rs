@@ -1,7 +1,9 @@
 //! How large the errors of the steps may be: what the device has found, and when that is worth a warning.
 
-use super::outcome::{Report, TrajectoryStatus, Warning};
+use super::outcome::Report;
 use super::session::Session;
+use super::status::TrajectoryStatus;
+use super::warning::Warning;
 use crate::error::Result;
 use crate::gpu::read;
 use crate::plan::{ERROR_ROW, Estimate, Slot};

@@ -1,7 +1,8 @@
 //! Increments of kicks that rounding has taken.
 
-use super::outcome::{TrajectoryStatus, Warning};
 use super::session::Session;
+use super::status::TrajectoryStatus;
+use super::warning::Warning;
 use crate::error::Result;
 use crate::gpu::read;
 use crate::plan::{Arithmetic, Slot};

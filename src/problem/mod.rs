@@ -13,6 +13,8 @@ mod redo;
 mod reference;
 mod self_test;
 mod session;
+mod status;
+mod warning;
 
 use std::sync::{Mutex, PoisonError};
 
@@ -29,12 +31,14 @@ pub use estimate::ErrorEstimate;
 pub use observations::Observations;
 pub(crate) use observations::check_loss;
 use observations::check_shape;
-pub use outcome::{Cost, FractionBits, Gradient, Reason, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+pub use outcome::{Cost, FractionBits, Gradient, Reconstruction, Report, Solution};
 use parts::Way;
 use reference::check_reference_batch;
 pub(crate) use reference::{check_reference, device_reference, reference_of};
 pub(crate) use self_test::{fuse_if_exact, may_fuse};
 use session::{APART, Seed, Session};
+pub use status::TrajectoryStatus;
+pub use warning::{Reason, Warning};
 
 /// An initial value problem `dx/dt = f(x, t, θ)` with its solver, ready to be solved and differentiated on a device.
 ///

@@ -4,8 +4,10 @@
 use ndarray::{Array2, Array3, ArrayView2, ArrayView3, Axis};
 
 use super::observations::Observations;
-use super::outcome::{Cost, Gradient, Reason, Reconstruction, Report, Solution, TrajectoryStatus, Warning};
+use super::outcome::{Cost, Gradient, Reconstruction, Report, Solution};
 use super::session::Seed;
+use super::status::TrajectoryStatus;
+use super::warning::{Reason, Warning};
 use crate::plan::Elsewhere;
 use crate::solver::TimeGradient;
 

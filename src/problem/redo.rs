@@ -2,9 +2,11 @@
 
 use ndarray::ArrayView2;
 
-use super::outcome::{Gradient, Solution, TrajectoryStatus, Warning};
+use super::outcome::{Gradient, Solution};
 use super::parts::{Input, Left, Way, counted, join_gradients, join_solutions};
 use super::session::Seed;
+use super::status::TrajectoryStatus;
+use super::warning::Warning;
 use super::{NeuralOde, Purpose};
 use crate::error::{Error, Result};
 use crate::model::Parameters;
