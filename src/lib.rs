@@ -47,11 +47,11 @@
 //! **Training.** [`train::Trainer`] keeps data, states, parameters and moments on the device and draws minibatches there.
 //!
 //! **Trust.** Gradients are those of the computed loss (discretise, then optimise): they match finite differences of what
-//! the device computed. By default they are exact in memory that does not depend on the number of steps: kicks of order 4
-//! ([`Method::BlanesMoan4`]) walk back bit for bit in fixed point ([`Adjoint::Exact`]), and every pass compares every word.
-//! [`Adjoint::Stored`] keeps every state and is the oracle, [`Adjoint::Checkpointed`] gets by with 2√N of them, or with as
-//! few as you say; [`Adjoint::Backsolve`] and [`Adjoint::Reversible`] reconstruct in floats, and report how far x(t0) is
-//! off ([`Reconstruction`]). A trajectory that leaves the finite
+//! the device computed, at any scale: results do not depend on units. By default [`Method::Tsit5`] stores every state
+//! ([`Adjoint::Stored`]), or where those are many 2√N of them ([`Adjoint::Checkpointed`]). Kicks such as
+//! [`Method::BlanesMoan4`] walk back bit for bit in fixed point ([`Adjoint::Exact`]), in memory that does not depend on the
+//! number of steps, and every pass compares every word. [`Adjoint::Backsolve`] and [`Adjoint::Reversible`] reconstruct in
+//! floats, and report how far x(t0) is off ([`Reconstruction`]). A trajectory that leaves the finite
 //! numbers is named ([`TrajectoryStatus`]) and takes no part; the rest goes on. Every byte on the device is known before
 //! anything is allocated ([`NeuralOde::memory_plan`]). [`mod@reference`] holds the mathematics in f64 on the CPU: the
 //! specification of the kernels, and what the tests compare them with.

@@ -9,8 +9,8 @@ mod common;
 
 use common::{field, gpu, parameters, random2, random3, relative};
 use costate::{
-    Activation, Adjoint, AdjointOptions, Error, Loss, Method, Mlp, NeuralOde, Observations, Parameters, RunningCost,
-    TimeGrid, TrajectoryStatus, Warning,
+    Activation, Adjoint, AdjointOptions, Error, Init, Loss, Method, Mlp, NeuralOde, Observations, Parameters,
+    RunningCost, TimeGrid, TrajectoryStatus, Warning,
 };
 use ndarray::{Array2, Array3, Axis, array};
 
@@ -372,6 +372,30 @@ fn a_batch_in_parts_is_the_batch() {
     let off = relative(&whole.theta, &sum);
     assert!(off < 1e-6, "dJ/dθ is off the sum by {off:e}: {:?} and {sum:?}", whole.theta);
     approx::assert_relative_eq!(f64::from(found.loss.unwrap_or_default()), loss, max_relative = 1e-6);
+}
+
+/// The example of the README, as it stands, with states of any size.
+#[test]
+fn the_example_of_the_readme_is_right_at_any_size() {
+    let theta = Parameters::init(&field(2, &[64, 64], Activation::Tanh, false), Init::Xavier, 0).expect("parameters");
+    let grid = TimeGrid::with_step(0.0, &[0.5, 1.0], 1.0, 0.05).expect("a valid grid");
+    let ode = NeuralOde::builder(theta.field().clone(), grid.clone()).build(gpu()).expect("a small problem");
+    for size in [1.0_f32, 1e-9, 1e9] {
+        let x0 = array![[size, 0.0], [0.0, size]];
+        let states = ode.solve(&theta, x0.view()).expect("a solve").states;
+        let targets = &states * 0.9;
+        let found = ode.loss_and_gradient(&theta, x0.view(), targets.view()).expect("a gradient");
+        let twin = common::twin_gradient(Method::Tsit5, Adjoint::Stored, &theta, &grid, &x0, Some(&targets), None);
+        let off = common::relative_max(&states, &twin.states);
+        assert!(off < 1e-6, "states of {size:e} are off by {off:e}");
+        let [of_theta, of_x0] = [relative(&found.theta, &twin.theta), relative(&found.x0, &twin.x0)];
+        assert!(of_theta < 1e-5 && of_x0 < 1e-5, "gradients at {size:e} are off by {of_theta:e} and {of_x0:e}");
+        assert!(found.report.warnings.is_empty(), "{:?}", found.report.warnings);
+    }
+    // What the loss cannot show is said.
+    let tiny = ode.loss_and_gradient(&theta, array![[1e-25_f32, 0.0]].view(), Array3::zeros((2, 1, 2)).view());
+    let warnings = tiny.expect("a gradient").report.warnings;
+    assert!(matches!(warnings[..], [Warning::LossUnderflow { .. }]), "{warnings:?}");
 }
 
 /// A binary point that is given and too coarse is an error, and no wrong number.

@@ -63,6 +63,7 @@ impl NeuralOde {
             return Err(Error::NoneLeft { batch, first: first.to_string() });
         }
         warnings.extend(self.judge_drift(&whole)?);
+        warnings.extend(underflow(&whole));
         tell(&mut whole.report.warnings, warnings);
         self.judge_range(&whole.report.status)?;
         Ok(whole)
@@ -226,6 +227,13 @@ impl Rows for Gradient {
         self.report.status = places.iter().map(|p| self.report.status[*p]).collect();
         self
     }
+}
+
+/// A loss of tiny residuals may vanish where its gradient does not.
+fn underflow(gradient: &Gradient) -> Option<Warning> {
+    let loss = gradient.loss.filter(|loss| loss.abs() < f32::MIN_POSITIVE)?;
+    let seen = gradient.theta.iter().chain(&gradient.x0).any(|g| *g != 0.0);
+    seen.then_some(Warning::LossUnderflow { loss })
 }
 
 /// Warnings about the whole come first, and go to the log.

@@ -82,6 +82,11 @@ pub enum Warning {
         /// True if more bits of fixed point would have kept them.
         fixed: bool,
     },
+    /// The loss is below the normal numbers of f32, so that it says nothing, though its gradient does.
+    LossUnderflow {
+        /// The loss.
+        loss: f32,
+    },
     /// Binary points of fixed point were not where the trajectories took their components, and were moved.
     PointsMoved {
         /// Trajectories that left a range.
@@ -132,6 +137,10 @@ impl fmt::Display for Warning {
                     format!("the stages of {method} and the field at the ends of its steps")
                 },
                 if method.order() < 4 { " or a method of higher order" } else { "" }
+            ),
+            Self::LossUnderflow { loss } => write!(
+                f,
+                "the loss {loss:e} is below the numbers of f32, though its gradient is not zero: give the observations weights that fit their units"
             ),
             Self::PointsMoved { widened, refined } => {
                 let parts = [
