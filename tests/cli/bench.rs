@@ -132,7 +132,7 @@ fn bad_input_is_told_before_anything_runs() {
     let before = folder.entries();
     let cases: [(&str, &[&str]); 13] = [
         ("--batch 8..4", &["--batch", "8..4", "FIRST..LAST"]),
-        ("--batch 99999999999999999999", &["--batch", "99999999999999999999", "≤"]),
+        ("--batch 99999999999999999999", &["--batch", "99999999999999999999", "whole number"]),
         ("--width 0", &["--width", "'0'", "≥ 1"]),
         ("--depth 5000", &["--depth", "5000", "at most 1024"]),
         ("--steps 1000000000", &["steps", "1000000000", "at most"]),

@@ -199,7 +199,7 @@ fn mistakes_about_objectives_are_told_in_one_sentence() {
         ("", gradient("--mask blind.npy"), &["mask", "nothing is observed"]),
         ("", gradient("--mask none.npy"), &["cannot read none.npy"]),
         ("", gradient("--observation-weights short.npy"), &["short.npy", "|b1"]),
-        ("", gradient("--observation-weights below.npy"), &["weights", "-1", "from 0 to 1e6"]),
+        ("", gradient("--observation-weights below.npy"), &["weights", "-1", "use weights ≥ 0"]),
         ("", gradient("--wrt theta,y"), &["--wrt", "'y'", "targets"]),
         ("", gradient("--wrt loss"), &["--wrt", "mse", "gaussian_nll"]),
         ("", format!("{GRADIENT} --cotangents c.npy --mask blind.npy"), &["--mask", "--cotangents"]),

@@ -80,7 +80,7 @@ fn assert_report(report: &Value, adjoint: &str, evaluations: [u64; 2]) {
     assert_eq!(report["steps"], 4, "0.4 in steps of 0.1");
     assert_eq!(report["field_evaluations"]["forward"], evaluations[0], "evaluations in {report}");
     assert_eq!(report["field_evaluations"]["reverse"], evaluations[1], "evaluations in {report}");
-    let trajectories = serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0});
+    let trajectories = serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0, "parted": 0});
     assert_eq!(report["trajectories"], trajectories, "all went well");
     let bytes = report["device_bytes"].as_object().unwrap();
     let total: u64 = bytes.iter().filter(|(name, _)| *name != "total").map(|(_, b)| b.as_u64().unwrap()).sum();
@@ -216,13 +216,16 @@ fn an_exact_gradient_is_bit_exact_and_says_so() {
     ] {
         let (report, found) = gradient("blanes_moan4", adjoint, lines);
         assert_close(lines, &found, &want);
-        let expected = serde_json::json!({"max_abs": 0.0, "mean_abs": 0.0, "bit_exact": true});
-        assert_eq!(report["reconstruction"], expected, "{adjoint}, {lines}: {report}");
-        assert_eq!((&report["adjoint"], &report["fraction_bits"]), (&"exact".into(), &bits.into()), "{lines}");
+        // With points of their own components are held to their last bit; with one for all small ones are rounded.
+        let certificate = &report["reconstruction"];
+        assert_eq!(certificate["bit_exact"], true, "{adjoint}, {lines}: {report}");
+        let off = certificate["max_abs"].as_f64().unwrap();
+        assert!(off <= if lines.contains("bits") { 2.0_f64.powi(-29) } else { 0.0 }, "{adjoint}, {lines}: {report}");
+        assert_eq!((&report["adjoint"], &report["fraction_bits"]["min"]), (&"exact".into(), &bits.into()), "{lines}");
         let apart = report["copy_difference"].as_f64().unwrap();
         assert!(apart > 0.0 && apart < 1e-5, "{adjoint}, {lines}: {report}");
         assert_eq!(report["warnings"], serde_json::json!([]), "{adjoint}, {lines}: {report}");
-        assert_eq!(report["trajectories"], serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0}));
+        assert_eq!(report["trajectories"], serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0, "parted": 0}));
     }
     let text = folder.run(&format!("{GRADIENT} --targets y.npy")).succeeded().stdout;
     for word in ["bit for bit", "apart at most", "28 fraction bits", "±8"] {
@@ -248,9 +251,9 @@ fn methods_on_a_pair_run_from_a_description() {
     let text = solving("mccallum_foster:rk4:0.5", "auto", "").replace("step = 0.1", "step = 0.01");
     folder.file("run.toml", &text);
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
-    assert_warning(&ran, &["done again from checkpoints"]);
+    assert_warning(&ran, &["done again", "kept states"]);
     let report = ran.json();
-    assert_eq!(report["adjoint"], "checkpointed", "what was taken in the end: {report}");
+    assert_eq!(report["adjoint"], "stored", "what was taken in the end: {report}");
     assert!(report["reconstruction"].is_null(), "nothing is reconstructed: {report}");
 }
 
@@ -260,7 +263,7 @@ fn warnings_of_a_run_are_in_its_report() {
     write_linear(&folder.path("w.safetensors"), -8.0);
     let linear = |adjoint: &str| {
         let text = solving("blanes_moan4", adjoint, "").replace("[5, 3]", "[]");
-        text.replace("t1 = 0.4\nstep = 0.1", "t1 = 4.0\nstep = 0.025")
+        text.replace("t1 = 0.4\nstep = 0.1", "t1 = 2.0\nstep = 0.0125")
     };
     folder.file("run.toml", &linear("stored"));
     // Only with its adjoint is it known that more words would help.
@@ -274,7 +277,7 @@ fn warnings_of_a_run_are_in_its_report() {
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
     assert!(ran.stderr.is_empty(), "with a log they are brought together: {:?}", ran.stderr);
 
-    // Two components that grow by e^3.2 leave a range of ±4.
+    // Two components that grow by e^3.2 leave a range of ±4, which is widened for them.
     write_linear(&folder.path("w.safetensors"), 8.0);
     write_npy(folder.path("x0.npy"), array![[0.3_f32, 0.0]].view()).unwrap();
     write_npy(folder.path("y.npy"), Array3::<f32>::ones((1, 1, 2)).view()).unwrap();
@@ -284,11 +287,8 @@ fn warnings_of_a_run_are_in_its_report() {
     };
     folder.file("run.toml", &growing);
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
-    assert_warning(&ran, &["fixed-point range", "27 fraction bits"]);
-    assert_eq!(ran.json()["fraction_bits"], 27, "{}", ran.stdout);
-    write_npy(folder.path("x0.npy"), array![[3.5_f32, 0.0]].view()).unwrap();
-    let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json"));
-    ran.failed(1, &["trajectory 0", "range ±16", "fewer fraction bits"]);
+    assert_warning(&ran, &["1 trajectory left a range of fixed point", "wider"]);
+    assert_eq!(ran.json()["fraction_bits"], serde_json::json!({"min": 21, "max": 29}), "{}", ran.stdout);
 }
 
 #[test]
@@ -302,12 +302,18 @@ fn a_bad_trajectory_is_named_and_the_rest_goes_on() {
     write_npy(folder.path("y.npy"), Array3::<f32>::ones((1, 2, 2)).view()).unwrap();
     for arguments in [SOLVE.to_owned(), format!("{GRADIENT} --targets y.npy")] {
         let ran = folder.run(&format!("{arguments} --json")).succeeded();
-        assert_eq!(ran.json()["trajectories"], serde_json::json!({"ok": 1, "non_finite": 1, "overflow": 0}));
+        assert_eq!(
+            ran.json()["trajectories"],
+            serde_json::json!({"ok": 1, "non_finite": 1, "overflow": 0, "parted": 0})
+        );
         let warning = ran.stderr.iter().find(|l| l.starts_with("warning: ")).cloned().unwrap_or_default();
-        assert!(warning.contains("1 of 2") && warning.contains("trajectory 1 in step 0"), "got '{warning}'");
+        assert!(
+            warning.contains("1 of 2") && warning.contains("trajectory 1:") && warning.contains("in step 0"),
+            "got '{warning}'"
+        );
     }
     write_npy(folder.path("x0.npy"), array![[1e38_f32, 0.0]].view()).unwrap();
-    let ran = folder.run(&format!("{SOLVE} --json")).failed(1, &["none of 1 trajectories stayed finite"]);
+    let ran = folder.run(&format!("{SOLVE} --json")).failed(1, &["none of 1 trajectories is left"]);
     assert_eq!(ran.json()["trajectories"]["non_finite"], 1, "the report is there nevertheless");
 }
 

@@ -32,8 +32,11 @@ pub(super) struct Reconstruction {
 impl From<&costate::Reconstruction> for Reconstruction {
     fn from(r: &costate::Reconstruction) -> Self {
         let &costate::Reconstruction { max_abs, mean_abs, max_relative, mean_relative, .. } = r;
-        // In fixed point that all words are back is no more than that x0 is, if it was rounded to words.
-        let bit_exact = max_abs == 0.0 && r.words_differing.is_none_or(|words| words == 0);
+        // In fixed point all words are back, but x0 may have been rounded to them: that must be below what f32 can show.
+        let bit_exact = match r.words_differing {
+            Some(words) => words == 0 && max_relative < f32::EPSILON / 2.0,
+            None => max_abs == 0.0,
+        };
         Self { max_abs, mean_abs, max_relative, mean_relative, bit_exact }
     }
 }
