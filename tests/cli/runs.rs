@@ -263,7 +263,7 @@ fn warnings_of_a_run_are_in_its_report() {
     write_linear(&folder.path("w.safetensors"), -8.0);
     let linear = |adjoint: &str| {
         let text = solving("blanes_moan4", adjoint, "").replace("[5, 3]", "[]");
-        text.replace("t1 = 0.4\nstep = 0.1", "t1 = 2.0\nstep = 0.0125")
+        text.replace("t1 = 0.4\nstep = 0.1", "t1 = 1.5\nstep = 0.025")
     };
     folder.file("run.toml", &linear("stored"));
     // Only with its adjoint is it known that more words would help.
