@@ -9,6 +9,7 @@ mod losses;
 mod observations;
 mod outcome;
 mod parts;
+mod programs;
 mod redo;
 mod reference;
 mod self_test;

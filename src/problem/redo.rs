@@ -106,7 +106,6 @@ impl NeuralOde {
     }
 
     /// Finds which trajectories are done which way. Those that a way leaves go to the next, alone.
-    #[expect(clippy::type_complexity, reason = "the parts and what is told of them")]
     fn parts<T: Rows>(
         &self,
         x0: ArrayView2<'_, f32>,
@@ -193,7 +192,8 @@ impl NeuralOde {
     /// What a reconstruction that is off means: a warning, or an error if that was asked for.
     fn judge_drift(&self, gradient: &Gradient) -> Result<Option<Warning>> {
         let tolerance = self.policy.tolerance;
-        let Some(drift) = gradient.reconstruction.as_ref().map(|r| r.max_relative).filter(|d| !(*d <= tolerance))
+        let Some(drift) =
+            gradient.reconstruction.as_ref().map(|r| r.max_relative).filter(|d| d.is_nan() || *d > tolerance)
         else {
             return Ok(None);
         };

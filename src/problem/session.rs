@@ -1,6 +1,5 @@
 //! The buffers and programs of one problem at one batch size, kept between calls.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use ndarray::{ArrayView2, ArrayView3, Axis};
@@ -9,14 +8,15 @@ use super::arrays::to_device;
 use super::fuse_if_exact;
 use super::observations::Observations;
 use super::outcome::{FractionBits, Gradient, Report, Solution};
+use super::programs::{Moved, Part, Programs};
 use super::reference::{device_reference, reference_of};
-use super::status::{TrajectoryStatus, read_status, status};
+use super::status::{TrajectoryStatus, read_status};
 use super::warning::Warning;
 use crate::error::{Error, Result};
 use crate::gpu::{Arena, Gpu, KernelTime, add, execute, execute_profiled, read};
 use crate::host::check_host_memory;
 use crate::model::Parameters;
-use crate::plan::{Arithmetic, Coarse, Elsewhere, Observe, Plan, Program, Slot, Spec, Work, step_of, summary};
+use crate::plan::{Arithmetic, Elsewhere, Observe, Plan, Program, Slot, Spec, Work, step_of, summary};
 use crate::solver::{Adjoint, Contraction, DEFAULT_LOG_WORDS, asked};
 
 /// The copies of a pair may be this far apart, relative to what a component has met, before there is a warning.
@@ -53,81 +53,6 @@ struct Done {
     dispatches: usize,
     work: Work,
     times: Option<Vec<KernelTime>>,
-}
-
-/// A part of a pass.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Part {
-    Pack,
-    Start,
-    StartAgain,
-    Forward(Observe),
-    Loss,
-    Reverse,
-}
-
-/// The parts of a pass, planned once.
-#[derive(Debug, Default)]
-struct Programs {
-    pack: Program,
-    start: Program,
-    start_again: Program,
-    /// The last kind of forward pass.
-    forward: Option<(Observe, Program)>,
-    loss: Program,
-    /// Reverse pass and certificate.
-    reverse: Program,
-}
-
-impl Programs {
-    fn new(plan: &Plan, elsewhere: Elsewhere) -> Result<Self> {
-        let mut programs =
-            Self { pack: plan.pack()?, start: plan.start(false), start_again: plan.start(true), ..Self::default() };
-        if plan.spec.adjoint.is_some() {
-            programs.loss = plan.loss(elsewhere)?;
-            programs.reverse = plan.reverse()?;
-            programs.reverse.extend(plan.certificate()?);
-            programs.reverse.extend(plan.cost_parameters()?);
-        }
-        Ok(programs)
-    }
-
-    fn of(&self, part: Part) -> Option<&Program> {
-        match part {
-            Part::Pack => Some(&self.pack),
-            Part::Start => Some(&self.start),
-            Part::StartAgain => Some(&self.start_again),
-            Part::Forward(_) => self.forward.as_ref().map(|(_, program)| program),
-            Part::Loss => Some(&self.loss),
-            Part::Reverse => Some(&self.reverse),
-        }
-    }
-}
-
-/// Trajectories that fixed point was moved for.
-#[derive(Debug, Default)]
-struct Moved {
-    widened: BTreeSet<usize>,
-    refined: BTreeSet<usize>,
-}
-
-impl Moved {
-    /// Takes note of the status after a walk; true if a point was moved since the walk `before`.
-    fn note(&mut self, words: &[u32], before: &[u32], coarse: Coarse) -> bool {
-        let of = |kind: u32| words.iter().enumerate().filter(move |(_, w)| **w >> 28 == kind).map(|(b, _)| b);
-        let widened = of(status::OUT_OF_RANGE).count();
-        self.widened.extend(of(status::OUT_OF_RANGE));
-        // A range that was left is not narrowed again: such a trajectory stays as it is.
-        let moves = coarse == Coarse::Move && words != before;
-        let refined = of(status::COARSE).filter(|_| moves).count();
-        self.refined.extend(of(status::COARSE).filter(|_| moves));
-        widened + refined > 0
-    }
-
-    fn warning(&self) -> Option<Warning> {
-        let (widened, refined) = (self.widened.len(), self.refined.len());
-        (widened + refined > 0).then_some(Warning::PointsMoved { widened, refined })
-    }
 }
 
 impl Session {

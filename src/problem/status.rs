@@ -105,7 +105,7 @@ impl fmt::Display for TrajectoryStatus {
 }
 
 /// Kinds of status words, above the number of the entry; mirror of `shaders/status.wgsl`.
-pub(super) mod status {
+pub(super) mod kind {
     pub(in crate::problem) const NON_FINITE: u32 = 1;
     pub(in crate::problem) const COST_OVERFLOW: u32 = 3;
     pub(in crate::problem) const OUT_OF_RANGE: u32 = 4;
@@ -121,12 +121,12 @@ pub(crate) fn read_status(words: &[u32], grid: &TimeGrid, step_of: impl Fn(usize
         let time = |n: usize| grid.times().get(n).copied().unwrap_or(f64::NAN);
         match word >> 28 {
             0 => TrajectoryStatus::Ok,
-            status::NON_FINITE => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
-            status::COST_OVERFLOW => TrajectoryStatus::CostOverflow { step, time: time(step + 1) },
-            status::OUT_OF_RANGE => TrajectoryStatus::OutOfRange { step, time: time(step + 1) },
-            status::PARTED => TrajectoryStatus::Parted,
-            status::COARSE => TrajectoryStatus::TooCoarse,
-            status::LOSS_OVERFLOW => TrajectoryStatus::LossOverflow,
+            kind::NON_FINITE => TrajectoryStatus::NonFinite { step, time: time(step + 1) },
+            kind::COST_OVERFLOW => TrajectoryStatus::CostOverflow { step, time: time(step + 1) },
+            kind::OUT_OF_RANGE => TrajectoryStatus::OutOfRange { step, time: time(step + 1) },
+            kind::PARTED => TrajectoryStatus::Parted,
+            kind::COARSE => TrajectoryStatus::TooCoarse,
+            kind::LOSS_OVERFLOW => TrajectoryStatus::LossOverflow,
             _ => TrajectoryStatus::ReverseNonFinite { step, time: time(step) },
         }
     };
