@@ -57,7 +57,7 @@ pub enum Warning {
         /// Words of the contraction log as they were asked for; `None` if more of them would not help.
         log_words: Option<u32>,
     },
-    /// The errors of some steps may be large: see [`ErrorEstimate`].
+    /// The errors of some steps may be large: see [`ErrorEstimate`](crate::ErrorEstimate).
     LargeErrorEstimate {
         /// The largest estimate, relative.
         estimate: f32,
