@@ -224,26 +224,6 @@ impl Standardiser {
         Ok(wide)
     }
 
-    /// [`Self::to_model`] in place, for values that are f32 already.
-    ///
-    /// # Errors
-    /// As [`Self::to_model`]; values before the one that is refused are then scaled already.
-    pub fn forward<D: Dimension>(&self, values: &mut ArrayRef<f32, D>) -> Result<()> {
-        let shape = values.shape().to_vec();
-        self.apply(values, |i, c, x| {
-            let mapped = self.curve(x.into(), || format!("{:?}", unravel(i, &shape)))?;
-            Ok((mapped - self.mean[c]) / self.deviation[c])
-        })
-    }
-
-    /// [`Self::to_data`] in place, rounded to f32.
-    ///
-    /// # Errors
-    /// As [`Self::to_data`].
-    pub fn inverse<D: Dimension>(&self, values: &mut ArrayRef<f32, D>) -> Result<()> {
-        self.apply(values, |_, c, z| Ok(self.line(c, z)))
-    }
-
     /// What the digits of f32 do not show of observations `values: [series, time, dim]`: a sentence for each component
     /// that suffers, named as in `names`.
     #[must_use]
@@ -303,20 +283,6 @@ impl Standardiser {
             return Ok(());
         }
         Err(Error::shape("data to scale", shape, format!("[.., {dim}]"), "use the scaling of the same data set"))
-    }
-
-    fn apply<D: Dimension>(
-        &self,
-        values: &mut ArrayRef<f32, D>,
-        map: impl Fn(usize, usize, f32) -> Result<f64>,
-    ) -> Result<()> {
-        self.check(values.shape())?;
-        let dim = self.mean.len();
-        // Iteration is in logical order, whatever the order in memory: the last axis runs fastest.
-        for (i, value) in values.iter_mut().enumerate() {
-            *value = narrow(map(i, i % dim, *value)?);
-        }
-        Ok(())
     }
 }
 
