@@ -209,7 +209,7 @@ fn mistakes_about_objectives_are_told_in_one_sentence() {
         (reference, SOLVE.to_owned(), &["reference", "0 to 0.3", "t1 = 0.4"]),
         (reference, gradient(""), &["reference", "0 to 0.3", "t1 = 0.4"]),
         ("[cost]\nreference = { file = \"y.npy\" }\n", SOLVE.to_owned(), &["y.npy", "npz"]),
-        ("[loss]\nkind = \"gaussian_nll\"\nlog_scale = 40\n", gradient(""), &["log scale", "40", "standardise"]),
+        ("[loss]\nkind = \"gaussian_nll\"\nlog_scale = 90\n", gradient(""), &["log scale", "90", "standardise"]),
     ];
     let before = folder.entries();
     for (section, arguments, words) in cases {

@@ -228,12 +228,12 @@ fn an_exact_gradient_is_bit_exact_and_says_so() {
         assert_eq!(report["trajectories"], serde_json::json!({"ok": 7, "non_finite": 0, "overflow": 0, "parted": 0}));
     }
     let text = folder.run(&format!("{GRADIENT} --targets y.npy")).succeeded().stdout;
-    for word in ["bit for bit", "apart at most", "28 fraction bits", "±8"] {
+    for word in ["bit for bit", "apart at most", "28 to 28 fraction bits"] {
         assert!(text.contains(word), "'{word}' should be in {text}");
     }
     // The states of a solve are those of the forward pass.
     let solve = folder.run(&format!("{SOLVE} --json")).succeeded().json();
-    assert_eq!((&solve["adjoint"], &solve["fraction_bits"]), (&"exact".into(), &28.into()), "{solve}");
+    assert_eq!((&solve["adjoint"], &solve["fraction_bits"]["max"]), (&"exact".into(), &28.into()), "{solve}");
     assert!(solve["copy_difference"].is_number() && solve["reconstruction"].is_null(), "{solve}");
 }
 
@@ -253,8 +253,10 @@ fn methods_on_a_pair_run_from_a_description() {
     let ran = folder.run(&format!("{GRADIENT} --targets y.npy --json")).succeeded();
     assert_warning(&ran, &["done again", "kept states"]);
     let report = ran.json();
-    assert_eq!(report["adjoint"], "stored", "what was taken in the end: {report}");
-    assert!(report["reconstruction"].is_null(), "nothing is reconstructed: {report}");
+    // Those that came back stay as they are.
+    assert_eq!(report["adjoint"], "reversible", "what the rest was done by: {report}");
+    assert!(report["reconstruction"]["max_relative"].as_f64().unwrap() <= 1e-3, "no certificate is off: {report}");
+    assert_eq!(report["trajectories"]["ok"], 7, "{report}");
 }
 
 #[test]
