@@ -1,5 +1,6 @@
 //! The one error type: every variant names what was wrong, where, the limit and the remedy.
 
+use std::borrow::Cow;
 use std::path::PathBuf;
 
 /// Everything that can go wrong in a call of this crate.
@@ -11,7 +12,7 @@ use std::path::PathBuf;
 #[non_exhaustive]
 pub enum Error {
     /// A description (field, grid, configuration, data) contains something that makes no sense.
-    #[error("invalid {what}: {problem}; {remedy}")]
+    #[error("invalid {}: {}; {}", line(what), line(problem), line(remedy))]
     Invalid {
         /// The item that was described, for instance `hidden width 2`.
         what: String,
@@ -22,7 +23,7 @@ pub enum Error {
     },
 
     /// An array does not have the shape that the problem asks for.
-    #[error("{what} has shape {found}, expected {expected}; {remedy}")]
+    #[error("{} has shape {}, expected {}; {}", line(what), line(found), line(expected), line(remedy))]
     Shape {
         /// The array, by the name of the argument or file.
         what: String,
@@ -35,7 +36,7 @@ pub enum Error {
     },
 
     /// A name that is not in the list of known names.
-    #[error("unknown {kind} '{name}'; known: {known}")]
+    #[error("unknown {kind} '{}'; known: {}", line(name), line(known))]
     UnknownName {
         /// What kind of thing was named.
         kind: &'static str,
@@ -46,7 +47,11 @@ pub enum Error {
     },
 
     /// Data hold a NaN or an infinity.
-    #[error("{what} holds {value} at index {index}; remove or replace non-finite values before the run")]
+    #[error(
+        "{} holds {value} at index {}; remove or replace non-finite values before the run",
+        line(what),
+        line(index)
+    )]
     NonFiniteData {
         /// The array, by the name of the argument or file.
         what: String,
@@ -206,7 +211,7 @@ pub enum Error {
     },
 
     /// A file could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}", escaped(&path.display().to_string()))]
     Io {
         /// `read`, `write`, `create`.
         action: &'static str,
@@ -217,7 +222,12 @@ pub enum Error {
     },
 
     /// A file was read but does not hold what it should.
-    #[error("{} is not a usable {format} file: {problem}; {remedy}", path.display())]
+    #[error(
+        "{} is not a usable {format} file: {}; {}",
+        escaped(&path.display().to_string()),
+        line(problem),
+        line(remedy)
+    )]
     Format {
         /// The file.
         path: PathBuf,
@@ -275,5 +285,57 @@ impl Error {
     }
 }
 
+/// Most characters of one part of a message.
+const LONGEST: usize = 800;
+
+/// Text that may come from a file, such that a message stays one line that can be read: control characters are escaped,
+/// which a terminal would obey, and the middle of a very long text is left out.
+pub(crate) fn line(text: &str) -> Cow<'_, str> {
+    let count = text.chars().count();
+    if count <= LONGEST {
+        return escaped(text);
+    }
+    let kept = LONGEST / 2;
+    let part = |skip: usize| escaped(&text.chars().skip(skip).take(kept).collect::<String>()).into_owned();
+    Cow::Owned(format!("{} … ({} characters) … {}", part(0), count - 2 * kept, part(count - kept)))
+}
+
+/// The same at full length.
+fn escaped(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() || matches!(c, '\u{2028}' | '\u{2029}');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |mut all: String, c: char| {
+        if obeyed(c) {
+            all.extend(c.escape_default());
+        } else {
+            all.push(c);
+        }
+        all
+    };
+    Cow::Owned(text.chars().fold(String::with_capacity(text.len()), escape))
+}
+
 /// The crate's result.
 pub type Result<T> = std::result::Result<T, Error>;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_whatever_a_file_holds() {
+        let error = Error::invalid("cell 'a\nb'", "\u{1b}[2J\0 é\u{2028}", "no \"quotes\" or \\ are touched");
+        let expected = r#"invalid cell 'a\nb': \u{1b}[2J\u{0} é\u{2028}; no "quotes" or \ are touched"#;
+        assert_eq!(error.to_string(), expected);
+        let error = Error::invalid("cell", format!("begin{}end", "é".repeat(1_000_000)), "shorten it").to_string();
+        assert!(error.chars().count() < 900, "{} characters", error.chars().count());
+        assert!(error.contains("begin") && error.ends_with("end; shorten it"), "{error}");
+        assert!(error.contains("(999208 characters)"), "{error}");
+        let path = PathBuf::from("a\nb.npy");
+        let source = std::io::Error::from(std::io::ErrorKind::NotFound);
+        let error = Error::Io { action: "read", path, source }.to_string();
+        assert!(error.starts_with(r"cannot read a\nb.npy: "), "{error}");
+    }
+}

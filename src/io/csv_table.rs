@@ -6,6 +6,7 @@ mod dialect;
 mod times;
 
 use std::collections::HashMap;
+use std::io::Read as _;
 use std::path::Path;
 
 use csv::StringRecord;
@@ -39,6 +40,9 @@ struct Rows {
     line: u64,
 }
 
+/// Is read behind the last line: a comment, but to a quote that is still open.
+const END: &[u8] = b"\n# the end of the table";
+
 /// Parses a whole file. The times are checked to be finite, to increase, and to be equal in all series.
 pub(super) fn read(path: &Path, bytes: &[u8], options: &TableOptions) -> Result<Series> {
     let bytes = dialect::text(path, bytes)?;
@@ -51,12 +55,14 @@ pub(super) fn read(path: &Path, bytes: &[u8], options: &TableOptions) -> Result<
         .trim(csv::Trim::All)
         .comment(Some(b'#'))
         .flexible(true)
-        .from_reader(bytes);
+        .from_reader(bytes.chain(END));
     let header = reader.headers().map_err(|e| unreadable(path, &e))?.clone();
+    check_closed(path, &header)?;
     let columns = Columns::of(path, &header, options)?;
     let mut table = Table::new(path, &header, &columns, Decimal::beside(delimiter));
     let mut record = StringRecord::new();
     while reader.read_record(&mut record).map_err(|e| unreadable(path, &e))? {
+        check_closed(path, &record)?;
         // Spreadsheets end a table with lines of delimiters.
         if record.iter().any(|cell| !cell.is_empty()) {
             table.push(&record)?;
@@ -139,6 +145,18 @@ impl<'a> Table<'a> {
         let clock = self.times.clock(&times);
         Ok(Series { times, values, names, clock, notes: self.columns.notes.clone() })
     }
+}
+
+/// Refuses a line with a quote that is never closed: all lines behind it would be one cell.
+fn check_closed(path: &Path, record: &StringRecord) -> Result<()> {
+    let end = String::from_utf8_lossy(END);
+    let before = record.iter().next_back().and_then(|cell| cell.strip_suffix(end.trim_start()));
+    if !before.is_some_and(|before| before.is_empty() || before.ends_with('\n')) {
+        return Ok(());
+    }
+    let line = record.position().map_or(1, csv::Position::line);
+    let problem = format!("a quote that is opened in line {line} is never closed");
+    Err(format_error(path, "csv", problem, "close it, or write \"\" for a quote within quotes"))
 }
 
 fn unreadable(path: &Path, error: &csv::Error) -> Error {

@@ -70,7 +70,8 @@ impl Head {
         let header = Header::from_reader(&mut rest).map_err(|e| {
             let problem = match e {
                 ReadHeaderError::Io(_) => "the header is cut off".to_owned(),
-                ReadHeaderError::Parse(e) => e.to_string(),
+                // Below the first line the parser draws where it is.
+                ReadHeaderError::Parse(e) => e.to_string().lines().next().unwrap_or_default().trim_end().to_owned(),
             };
             format_error(path, "npy", format!("{what}: {problem}"), "write it with numpy.save")
         })?;

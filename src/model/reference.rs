@@ -22,10 +22,18 @@ impl Reference {
     ///
     /// # Errors
     /// [`Error::Invalid`] if the times are fewer than two, not finite or not strictly monotone, [`Error::Shape`] if the
-    /// values do not fit them, [`Error::NonFiniteData`] for a value that is NaN or infinite.
+    /// values do not fit them, [`Error::NonFiniteData`] for a value that is NaN or infinite, [`Error::Invalid`] if the times
+    /// are so close that a slope is beyond f32.
     pub fn new(times: &[f64], values: ArrayView3<'_, f32>) -> Result<Self> {
         check(times, "reference", &values)?;
         let slopes = parabolic(times, &values);
+        if let Some(((i, b, c), slope)) = slopes.indexed_iter().find(|(_, slope)| !slope.is_finite()) {
+            return Err(Error::invalid(
+                "slopes of the reference",
+                format!("{slope} at index [{i}, {b}, {c}], with times as close as {:.3e}", closest(times)),
+                "use times further apart or smaller values, or give the slopes",
+            ));
+        }
         Ok(Self { times: times.to_vec(), values: values.to_owned(), slopes })
     }
 
@@ -103,6 +111,11 @@ pub(crate) fn hermite(u: f64) -> [[f64; 4]; 2] {
     ]
 }
 
+/// The shortest interval.
+fn closest(times: &[f64]) -> f64 {
+    times.windows(2).map(|w| (w[1] - w[0]).abs()).fold(f64::INFINITY, f64::min)
+}
+
 /// Slopes of the parabola through each point and its neighbours, of three at the ends; of the line for two points.
 fn parabolic(times: &[f64], values: &ArrayView3<'_, f32>) -> Array3<f32> {
     let last = times.len() - 1;
@@ -168,6 +181,17 @@ mod tests {
                 assert!((slope - (t - 2.0)).abs() < 1e-6, "slope at {t}: {slope}");
             }
         }
+    }
+
+    #[test]
+    fn slopes_beyond_f32_are_refused() {
+        let values = Array3::from_shape_vec((3, 1, 1), vec![1.0, 1.0, 3.0]).expect("three values");
+        let error =
+            Reference::new(&[0.0, 1.0, 1.0 + f64::EPSILON], (&values * 1e30).view()).expect_err("a slope of 1e46");
+        let message = error.to_string();
+        assert!(message.contains("[0, 0, 0], with times as close as 2.220e-16"), "{message}");
+        assert!(Reference::new(&[-1.0, 0.0, 1e-320], values.view()).is_err(), "a number that is none");
+        Reference::with_slopes(&[-1.0, 0.0, 1e-320], values.view(), values.view()).expect("given slopes are taken");
     }
 
     #[test]

@@ -201,3 +201,17 @@ fn many_series_are_read() {
     assert_eq!(table.values.dim(), (30_000, 2, 1));
     assert_eq!((table.values[[0, 0, 0]], table.values[[29_999, 1, 0]]), (29_999.0, 1.0), "in the order of the file");
 }
+
+#[test]
+fn a_quote_that_is_never_closed_loses_no_lines() {
+    let some = options(None, None, Some(&["x"]));
+    let closed = "t,x,remark\n0,1,\"of two\nlines\"\n1,2,a 5\" pipe\n2,3,\"a \"\"word\"\"\"";
+    assert_eq!(read_with(closed, &some).unwrap().times, [0.0, 1.0, 2.0]);
+    for (text, line) in [
+        ("t,x,remark\n0,1,\n1,2,\"open\n2,3,\n3,4,\n", "line 3"),
+        ("t,x,remark\n0,1,\n1,2,\n2,3,\"", "line 4"),
+        ("t,x,\"remark\n0,1,\n1,2,\n", "line 1"),
+    ] {
+        assert_error(read_with(text, &some), &["a quote that is opened in", line, "never closed", "table.csv"]);
+    }
+}

@@ -3,6 +3,7 @@
 mod lock;
 mod places;
 
+use std::borrow::Cow;
 use std::io::{self, ErrorKind, Write};
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -29,7 +30,7 @@ pub(crate) fn print(text: &str) -> Result<()> {
         return Ok(());
     }
     let mut out = io::stdout().lock();
-    match writeln!(out, "{}", text.trim_end()).and_then(|()| out.flush()) {
+    match writeln!(out, "{}", plain(text.trim_end())).and_then(|()| out.flush()) {
         Err(source) if source.kind() != ErrorKind::BrokenPipe => {
             Err(Error::Io { action: "write", path: "standard output".into(), source })
         }
@@ -64,7 +65,17 @@ fn json_text(value: &impl Serialize) -> Result<String> {
 
 /// A line on standard error; one that cannot be written is lost.
 pub(crate) fn note(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let _ = writeln!(io::stderr(), "{}", plain(text));
+}
+
+/// Text of any number of lines without what a terminal would obey: names of columns come from files.
+fn plain(text: &str) -> Cow<'_, str> {
+    let obeyed = |c: char| c.is_control() && !matches!(c, '\n' | '\t');
+    if !text.contains(obeyed) {
+        return Cow::Borrowed(text);
+    }
+    let escape = |c: char| if obeyed(c) { c.escape_default().to_string() } else { c.to_string() };
+    Cow::Owned(text.chars().map(escape).collect())
 }
 
 /// A warning on standard error.
@@ -162,6 +173,12 @@ pub(crate) fn columns(header: &[&str], right: usize, rows: impl IntoIterator<Ite
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn terminals_are_left_alone() {
+        assert_eq!(plain("a\tb\n\u{1b}[2J\r\u{9b}é"), "a\tb\n\\u{1b}[2J\\r\\u{9b}é");
+        assert!(matches!(plain("— of 3 ×"), Cow::Borrowed(_)), "nothing to do");
+    }
 
     #[test]
     fn names_and_numbers_read_well() {

@@ -1,12 +1,13 @@
 //! Which column of a table is what.
 
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use csv::StringRecord;
 
 use super::TableOptions;
 use super::cells::used;
-use crate::error::{Error, Result};
+use crate::error::{Error, Result, line};
 use crate::io::format_error;
 
 /// Names of the column that tells several series apart, in any case.
@@ -29,12 +30,14 @@ pub(super) struct Columns {
 struct Names<'a> {
     path: &'a Path,
     names: Vec<&'a str>,
+    /// The first place of each name: a table may have tens of thousands of columns.
+    places: HashMap<&'a str, usize>,
 }
 
 impl Columns {
     pub(super) fn of(path: &Path, header: &StringRecord, options: &TableOptions) -> Result<Self> {
         let width = used(header);
-        let names = Names { path, names: header.iter().take(width).collect() };
+        let names = Names::of(path, header.iter().take(width).collect());
         names.check()?;
         let index = names.names.first().is_some_and(|name| is_index(name));
         let series = names.series(options.series.as_deref())?;
@@ -52,16 +55,26 @@ impl Columns {
         if options.time.is_none() && free.first() != Some(&time) {
             notes.push(format!("column {} is taken as the time, although it is not the first", names.names[time]));
         }
-        let unused = free.iter().filter(|&&c| c != time && !components.contains(&c));
+        let used: HashSet<usize> = components.iter().copied().collect();
+        let unused = free.iter().filter(|&&c| c != time && !used.contains(&c));
         let unused: Vec<&str> = unused.map(|&c| names.names[c]).collect();
         if !unused.is_empty() {
             notes.push(format!("not among data.columns and left out: {}", unused.join(", ")));
         }
+        let notes = notes.iter().map(|note| line(note).into_owned()).collect();
         Ok(Self { time, series, components, width, notes })
     }
 }
 
-impl Names<'_> {
+impl<'a> Names<'a> {
+    fn of(path: &'a Path, names: Vec<&'a str>) -> Self {
+        let mut places = HashMap::with_capacity(names.len());
+        for (c, name) in names.iter().enumerate() {
+            places.entry(*name).or_insert(c);
+        }
+        Self { path, names, places }
+    }
+
     fn error(&self, problem: impl Into<String>, remedy: &str) -> Error {
         format_error(self.path, "csv", problem, remedy)
     }
@@ -76,7 +89,7 @@ impl Names<'_> {
             return Err(self.error(format!("column {} has no name", c + 1), "name every column in the first line"));
         }
         for (c, name) in self.names.iter().enumerate() {
-            if let Some(before) = self.names[..c].iter().position(|other| other == name) {
+            if let Some(before) = self.places.get(name).filter(|&&before| before < c) {
                 let problem = format!("columns {} and {} are both named {name}", before + 1, c + 1);
                 return Err(self.error(problem, "give every column a name of its own"));
             }
@@ -86,7 +99,7 @@ impl Names<'_> {
 
     /// The column that a key of the run description names.
     fn named(&self, key: &str, name: &str) -> Result<usize> {
-        self.names.iter().position(|n| *n == name).ok_or_else(|| {
+        self.places.get(name).copied().ok_or_else(|| {
             let problem = format!("it has no column {name}, which data.{key} names; found: {}", self.names.join(", "));
             self.error(problem, "name a column of the first line")
         })
@@ -154,8 +167,9 @@ impl Names<'_> {
             let problem = format!("column {} is both the time and what tells series apart", self.names[time]);
             return Err(self.error(problem, "name two columns"));
         }
-        for (place, &c) in components.iter().enumerate() {
-            if c == time || Some(c) == series || components[..place].contains(&c) {
+        let mut seen = HashSet::new();
+        for &c in components {
+            if c == time || Some(c) == series || !seen.insert(c) {
                 let problem = format!("column {} is asked for twice", self.names[c]);
                 return Err(self.error(problem, "name every column once, the time and the id not among data.columns"));
             }

@@ -9,6 +9,7 @@ use costate::train::{Optimizer, Schedule};
 
 use super::*;
 
+mod fuzz;
 mod objective;
 
 const FIELD: &str = "[field]\nstate = 2\nhidden = [64, 32]\n";
