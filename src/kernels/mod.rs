@@ -9,6 +9,7 @@ macro_rules! shader {
     };
 }
 
+mod lines;
 mod mlp;
 mod outer;
 mod paired;

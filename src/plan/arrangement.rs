@@ -11,7 +11,7 @@ use super::inside::{MAX_DIM, MAX_WIDTH};
 use super::kernel::{Lane, WeightFetch};
 use super::lane::Trips;
 use super::layout::FieldLayout;
-use super::shape::Spec;
+use super::spec::Spec;
 use super::tile;
 use crate::error::{Error, Result};
 use crate::model::{Activation, Mlp};

@@ -6,8 +6,8 @@
 use super::buffers::Slot;
 use super::caps::Caps;
 use super::keep::{FieldEvaluations, evaluations, root};
-use super::shape::{Arithmetic, Spec};
 use super::solve::Sizes;
+use super::spec::{Arithmetic, Spec};
 use super::track::Track;
 use crate::error::{Error, Result};
 use crate::solver::Adjoint;

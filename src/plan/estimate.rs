@@ -3,7 +3,7 @@
 //! Measured on lavapipe (Mesa 22.3.6, LLVM 15, 2 cores); a device like it is faster or slower at both. `costate bench
 //! --tune` measures instead.
 
-use super::shape::Spec;
+use super::spec::Spec;
 
 /// Entries, steps or updates, that compiling must pay for: a short training. Not those of the problem at hand: kernels, and
 /// with them memory and the last bits, do not change with the number of steps.

@@ -5,7 +5,8 @@ use serde::Serialize;
 use super::passes::reverse_dispatches;
 use super::replay::leaves_walked;
 use super::revolve;
-use super::shape::{Shape, Spec};
+use super::shape::Shape;
+use super::spec::Spec;
 use super::track::Track;
 use crate::solver::Adjoint;
 

@@ -5,7 +5,7 @@ use super::kernel::{Lane, Sums, Terms, WeightFetch};
 #[cfg(test)]
 use super::kernel::{PairKernel, Sources, StepKernel};
 use super::layout::{BLOCK, FieldLayout, Packed};
-use super::shape::Spec;
+use super::spec::Spec;
 use super::spill::{COPIED, COPIED_AT_ONCE, spills, start_trips};
 use super::tile::TileShape;
 use crate::model::Mlp;

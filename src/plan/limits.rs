@@ -4,7 +4,7 @@ use super::caps::Caps;
 use super::kernel::Words;
 use super::lane::STRIDE;
 use super::schedule::{MAX_STAGES, check_times};
-use super::shape::Spec;
+use super::spec::Spec;
 use crate::error::{Error, Result};
 use crate::solver::Adjoint;
 

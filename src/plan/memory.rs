@@ -10,8 +10,9 @@ use super::limits::{Unit, limit};
 use super::outer::Rectangle;
 use super::reduce::{PARTIAL_RUN, sums_sizes};
 use super::schedule::schedule_bytes;
-use super::shape::{Shape, Spec};
+use super::shape::Shape;
 use super::solve::{DRIFT_COLUMNS, LOSS_COLUMNS, summary};
+use super::spec::Spec;
 use crate::error::Result;
 use crate::solver::Adjoint;
 

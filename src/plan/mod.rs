@@ -30,6 +30,7 @@ mod revolve;
 mod schedule;
 mod shape;
 mod solve;
+mod spec;
 mod spill;
 mod steps;
 mod tile;
@@ -63,8 +64,8 @@ pub(crate) use reduce::norm;
 pub(crate) use schedule::schedule_bytes;
 #[cfg(test)]
 pub(crate) use schedule::{MAX_STAGES, WINDOW, write_window};
-pub(crate) use shape::{Arithmetic, Coarse, PARTED, Spec};
 pub(crate) use solve::{Observe, Plan, summary};
+pub(crate) use spec::{Arithmetic, Coarse, PARTED, Spec};
 #[cfg(test)]
 pub(crate) use spill::spilled_values;
 pub(crate) use spill::{COPIED, COPIED_AT_ONCE, LEFT_SQUARES, spills};

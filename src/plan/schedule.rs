@@ -4,7 +4,7 @@ use encase::{ShaderType, UniformBuffer};
 
 use super::call::NO_SLOT;
 use super::origin::Origin;
-use super::shape::Spec;
+use super::spec::Spec;
 use super::track::{PackedUpdate, Track};
 use crate::error::{Error, Result};
 use crate::solver::{PairScheme, TimeGrid, Update};

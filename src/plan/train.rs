@@ -9,8 +9,9 @@ use super::kernel::{Kernel, Rule};
 use super::limits::{Unit, limit};
 use super::memory::check_memory;
 use super::program::{Binding, Program};
-use super::shape::{Shape, Spec};
+use super::shape::Shape;
 use super::solve::{Observe, Plan, summary};
+use super::spec::Spec;
 use super::word;
 use crate::error::Result;
 

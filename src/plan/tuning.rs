@@ -2,8 +2,8 @@
 
 use super::arrangement::{Family, KernelOptions};
 use super::caps::{Caps, DeviceKind};
-use super::shape::Spec;
 use super::solve::Plan;
+use super::spec::Spec;
 use crate::error::Result;
 
 /// Trajectories per invocation on software adapters, where they share loads of weights.
