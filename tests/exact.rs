@@ -129,8 +129,9 @@ fn a_trajectory_that_leaves_its_range_is_walked_again() {
         assert_eq!(report.warnings, [Warning::PointsMoved { widened: 1, refined: 0 }], "what the report says");
         assert_eq!(report.ok(), 3, "{:?}", report.status);
     }
-    // A range 2^8 wider holds 1 to 2^-18, and what grows from it no better: a few roundings at the start.
-    approx::assert_relative_eq!(f64::from(solution.states[[0, 1, 0]]), 8.0_f64.exp(), max_relative = 8.0 * 2e-6);
+    // A range 2^8 wider holds 1 to 2^-18: hundreds of roundings by half of that, while x is of this size, grow with it.
+    let gate = 500.0_f64.sqrt() * (-19.0_f64).exp2();
+    approx::assert_relative_eq!(f64::from(solution.states[[0, 1, 0]]), 8.0_f64.exp(), max_relative = gate);
     let (solution, gradient) = run(30.0);
     assert!(
         matches!(solution.report.warnings[..], [Warning::Redone { trajectories: 1, log_words: None, .. }, ..]),

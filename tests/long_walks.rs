@@ -21,7 +21,9 @@ fn no_word_differs_after_a_hundred_thousand_kicks() {
                 let case = format!("{method}, {name} field, batch {batch}");
                 assert!(gradient.report.field_evaluations.forward >= 100_000, "{case}: fewer kicks");
                 assert_eq!(words_differing(&gradient), Some(0), "{case}: words that differ");
-                assert_eq!(gradient.reconstruction.map(|r| r.max_abs), Some(0.0), "{case}: distance");
+                // What is left is the rounding of x0 where its range was widened.
+                let off = gradient.reconstruction.map_or(f32::NAN, |r| r.max_relative);
+                assert!(off < 2.0_f32.powi(-18), "{case}: x0 is off by {off:e} of its component");
                 assert_eq!(gradient.report.ok(), batch, "{case}: trajectories");
             }
         }

@@ -369,8 +369,9 @@ fn a_batch_in_parts_is_the_batch() {
         let own = ode.loss_and_gradient(&stiff, x0.select(Axis(0), &[b]).view(), rows(&targets).view());
         loss += f64::from(own.expect("a gradient").loss.unwrap_or_default()) / 3.0;
     }
+    // Sums over 400 steps of about a dozen terms, in another order: u √n.
     let off = relative(&whole.theta, &sum);
-    assert!(off < 1e-6, "dJ/dθ is off the sum by {off:e}: {:?} and {sum:?}", whole.theta);
+    assert!(off < 4e-6, "dJ/dθ is off the sum by {off:e}: {:?} and {sum:?}", whole.theta);
     approx::assert_relative_eq!(f64::from(found.loss.unwrap_or_default()), loss, max_relative = 1e-6);
 }
 
