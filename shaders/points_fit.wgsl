@@ -31,8 +31,11 @@ fn fit_points(b: u32) -> u32 {
         let below = -point - MORE_BITS > exponent_of(most) - FINE;
         let start = initial[at];
         let rounding = abs(from_fixed(to_fixed(start, point), point) - start);
+        // What the field adds from the first is no better for digits of the start.
+        let driven = bitcast<i32>(state[(COPY_PLANES + 1u) * plane + at]);
+        let size = max(exponent_of(start), driven);
         let widened = (asked[at] & LEFT) != 0u;
-        if (call.coarse >= MARK && status[b] == 0u && widened && rounding > abs(start) * power_of_two(-START_BITS)) {
+        if (call.coarse >= MARK && status[b] == 0u && widened && rounding > scaled_by(1.0, size - START_BITS)) {
             coarse = true;
         }
         if (call.coarse >= MARK && status[b] == 0u && most > 0.0 && below) {

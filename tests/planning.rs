@@ -113,8 +113,8 @@ proptest! {
                 let state = plan.bytes(Slot::State);
                 // Both copies of a pair, or a state and what its sum has rounded away.
                 let copies = 2;
-                // In fixed point with the binary points behind them.
-                let points = u64::from(problem.adjoint == Adjoint::Exact);
+                // In fixed point with the binary points and the exponents of the first increments behind them.
+                let points = 2 * u64::from(problem.adjoint == Adjoint::Exact);
                 let state = state / (copies + points);
                 prop_assert!(state >= 4 * (problem.dim * problem.batch) as u64, "the state has {} bytes", state);
                 prop_assert_eq!(plan.bytes(Slot::Observed), problem.saves as u64 * state);

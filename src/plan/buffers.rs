@@ -15,7 +15,7 @@ pub enum Slot {
     /// Method coefficients and a window of the steps; its size does not depend on their number.
     Schedule,
     /// State x and what its sum has rounded away, `[2, dim, stride]`: the only copy of the trajectory. Two states for methods
-    /// on a pair, of one or two words; in fixed point followed by the binary points, `[dim, stride]`.
+    /// on a pair, of one or two words; in fixed point followed by the binary points and exponents of the first increments, `[2, dim, stride]`.
     State,
     /// Measured on the way there, `[2, stride]`: the largest relative distance of the copies of a pair, the running cost.
     /// Then `[dim, stride]` the largest magnitude of every component, and of a pair `[3, dim, stride]` the largest distance of

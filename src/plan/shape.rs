@@ -226,9 +226,10 @@ impl Shape {
         self.planes * self.state_values()
     }
 
-    /// Values of the buffer of the state: in fixed point the binary points follow the copies.
+    /// Values of the buffer of the state: in fixed point the binary points follow the copies, and how far the field takes a
+    /// component from its start.
     pub(crate) fn state_buffer_values(&self) -> u64 {
-        self.kept_values() + if self.fixed { self.state_values() } else { 0 }
+        self.kept_values() + if self.fixed { 2 * self.state_values() } else { 0 }
     }
 
     /// Values of the binary points that are asked for, and of the least that a range may be widened to.

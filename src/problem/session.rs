@@ -348,7 +348,8 @@ impl Session {
         let shape = &self.plan.shape;
         let words: Vec<i32> = read(&self.arena, Slot::State, shape.state_buffer_values())?;
         #[expect(clippy::cast_possible_truncation, reason = "a length of memory")]
-        let points = words[shape.kept_values() as usize..].chunks(shape.stride as usize);
+        let points =
+            words[shape.kept_values() as usize..].chunks(shape.stride as usize).take(self.plan.spec.field.dim());
         let well = points.flat_map(|row| row.iter().zip(status).filter(|(_, s)| s.is_ok()).map(|(p, _)| *p));
         Ok(well.fold(None, |found: Option<FractionBits>, p| {
             let FractionBits { min, max } = found.unwrap_or(FractionBits { min: p, max: p });
