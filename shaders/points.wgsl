@@ -13,9 +13,9 @@ const LARGEST_POINT: i32 = 152;
 const WIDER: i32 = 8;
 // A resolution is small against a component if it is below 2^-20 of it.
 const FINE: i32 = 20;
-// An initial value is held well if its rounding is below 2^-21 of its power of two, or of where the field takes it from the
+// An initial value is held well if its rounding is below 2^-17 of its power of two, or of where the field takes it from the
 // first: a range that was widened once holds what grows as e^t.
-const START_BITS: i32 = 21;
+const START_BITS: i32 = 17;
 
 /// The point for numbers below 2^e.
 fn point_for(e: i32) -> i32 {
